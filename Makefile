@@ -1,0 +1,59 @@
+# Everything a person or CI runs. The environments are rebuilt only when pyproject.toml or constraints.txt changes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BASE_VENV := .venv-base
+BASE_BIN := $(BASE_VENV)/bin
+STAMP := $(VENV)/.installed
+BASE_STAMP := $(BASE_VENV)/.installed
+PACKAGES := lira export/lira_export runtime/lira_runtime
+CODE := $(PACKAGES) tests
+
+.PHONY: demo test test-slow test-base lint format bench schema clean
+
+demo: $(STAMP)
+	$(BIN)/lira-export --target onnx --config nano --out build/nano-onnx --force
+	$(BIN)/lira-generate build/nano-onnx "a red apple on a blue background" --seed 7 --out build/apple.png
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -m "not slow and not bench"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -q -m slow
+
+bench: $(STAMP)
+	$(BIN)/python -m pytest -q -s -m bench
+
+# The runtime with nothing but its own dependencies: no torch, no onnx. The toy bundle is made by the full environment.
+test-base: $(STAMP) $(BASE_STAMP)
+	$(BASE_BIN)/python -m pytest -q tests/runtime/test_base_only.py
+	rm -rf build/toy-bundle
+	$(BIN)/python tests/runtime/toy_bundle.py build/toy-bundle
+	$(BASE_BIN)/lira-generate build/toy-bundle "a red apple" --out build/toy.png --steps 4
+
+lint: $(STAMP)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy $(PACKAGES)
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+schema: $(STAMP)
+	$(BIN)/python -m lira_runtime.manifest > docs/manifest.schema.json
+
+clean:
+	rm -rf build $(BASE_VENV)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,onnx,dev]" -c constraints.txt
+	touch $@
+
+$(BASE_STAMP): pyproject.toml constraints.txt
+	rm -rf $(BASE_VENV)
+	$(PYTHON) -m venv $(BASE_VENV)
+	$(BASE_BIN)/python -m pip install --quiet --disable-pip-version-check -e . pytest -c constraints.txt
+	touch $@

@@ -1,0 +1,1 @@
+"""From the PyTorch model to a bundle that a phone can run."""

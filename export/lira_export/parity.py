@@ -1,0 +1,60 @@
+"""Whether a graph still computes what the eager model computes.
+
+PSNR in dB = 20 log10(max |reference| / RMS error): the measure of every component, format and recipe.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lira_export.components import Component
+from lira_runtime.tokenizer import ClipTokenizer
+
+Arrays = dict[str, NDArray[np.generic]]
+PROMPTS = ("a red apple on a blue background", "a frog left of a bicycle on a yellow background", "")
+TIMES = (0.95, 0.5, 0.1)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One input of a component and what the eager model makes of it."""
+
+    inputs: Arrays
+    reference: NDArray[np.float32]
+
+
+def psnr_db(found: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """PSNR of `found`, in dB; infinite where they are equal, minus infinity where `found` is not finite."""
+    if not np.isfinite(found).all():
+        return -np.inf
+    error = float(np.sqrt(np.mean(np.square(found.astype(np.float64) - reference))))
+    peak = float(np.abs(reference).max())
+    return np.inf if error == 0 else 20 * float(np.log10(max(peak, 1e-30) / error))
+
+
+@torch.inference_mode()
+def reference_samples(components: Mapping[str, Component], seed: int = 0) -> dict[str, list[Sample]]:
+    """Samples for every component: real prompts, latents on the way from noise, both ends of the time axis."""
+    generator = torch.Generator().manual_seed(seed)
+    tokenizer = ClipTokenizer.vendored()
+    samples: dict[str, list[Sample]] = {name: [] for name in components}
+    for prompt, t in zip(PROMPTS, TIMES, strict=True):
+        ids = torch.from_numpy(tokenizer.encode(prompt).ids)
+        text = components["text_encoder"].eager(ids)
+        latent = torch.randn(components["denoiser"].inputs[0].shape, generator=generator)
+        time = torch.tensor([t])
+        runs = {
+            "text_encoder": ({"input_ids": ids}, text),
+            "denoiser": (
+                {"latent": latent, "timestep": time, "text_states": text},
+                components["denoiser"].eager(latent, time, text)[0],
+            ),
+            "decoder": ({"latent": latent}, components["decoder"].eager(latent)),
+        }
+        for name, (inputs, output) in runs.items():
+            arrays = {key: value.numpy() for key, value in inputs.items()}
+            samples[name].append(Sample(arrays, output.numpy()))
+    return samples

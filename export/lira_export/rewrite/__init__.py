@@ -1,0 +1,1 @@
+"""Traceable twins of the eager modules, with the same parameter names."""

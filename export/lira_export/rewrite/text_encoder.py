@@ -1,0 +1,96 @@
+"""Traceable twin of `lira.text.TextEncoder`: CLIP's parameter names, without transformers' mask and cache machinery."""
+
+import torch
+from torch import Tensor, nn
+
+from lira.text import TOKENS, FactoredEmbedding, TextEncoder
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, token_embedding: nn.Module, width: int) -> None:
+        super().__init__()
+        self.token_embedding = token_embedding
+        self.position_embedding = nn.Embedding(TOKENS, width)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        return self.token_embedding(input_ids) + self.position_embedding.weight
+
+
+class _Attention(nn.Module):
+    """Causal self-attention of CLIP; mask (M, M) holds 0 where a token may look and a large negative number elsewhere."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.q_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        B, M, width = x.shape
+        q, k, v = (p(x).reshape(B, M, self.heads, -1).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
+        scores = q @ k.transpose(2, 3) * (width // self.heads) ** -0.5 + mask
+        return self.out_proj((torch.softmax(scores, dim=-1) @ v).transpose(1, 2).reshape(B, M, width))
+
+
+class _MLP(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.fc1(x)
+        return self.fc2(hidden * torch.sigmoid(1.702 * hidden))
+
+
+class _Layer(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.self_attn = _Attention(width, heads)
+        self.layer_norm1 = nn.LayerNorm(width)
+        self.mlp = _MLP(width)
+        self.layer_norm2 = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = x + self.self_attn(self.layer_norm1(x), mask)
+        return x + self.mlp(self.layer_norm2(x))
+
+
+class _Encoder(nn.Module):
+    def __init__(self, width: int, heads: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(layers))
+
+
+class TraceableTextEncoder(nn.Module):
+    """CLIP text model of a preset's shape; takes the state of `TextEncoder.clip`."""
+
+    mask: Tensor
+
+    def __init__(self, eager: TextEncoder) -> None:
+        super().__init__()
+        preset = eager.preset
+        table = nn.Embedding(eager.clip.config.vocab_size, preset.width) if not preset.table_rank else None
+        table = table or FactoredEmbedding(eager.clip.config.vocab_size, preset.table_rank or 0, preset.width)
+        self.embeddings = _Embeddings(table, preset.width)
+        self.encoder = _Encoder(preset.width, preset.heads, preset.layers)
+        self.final_layer_norm = nn.LayerNorm(preset.width)
+        self.register_buffer("mask", torch.full((TOKENS, TOKENS), -1e4).triu(1), persistent=False)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """input_ids (1, 77) int32 -> text_states (1, 77, width) float32."""
+        x = self.embeddings(input_ids)
+        for layer in self.encoder.layers:
+            x = layer(x, self.mask)
+        return self.final_layer_norm(x)
+
+
+def traceable_text_encoder(eager: TextEncoder) -> TraceableTextEncoder:
+    """The twin of `eager` with its weights, in evaluation mode."""
+    with torch.device("meta"):
+        twin = TraceableTextEncoder(eager)
+    twin.load_state_dict(eager.clip.state_dict(), strict=True, assign=True)
+    twin.mask = torch.full((TOKENS, TOKENS), -1e4).triu(1)
+    return twin.eval()

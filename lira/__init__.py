@@ -1,0 +1,1 @@
+"""LiRA: a text-to-image latent diffusion model for phones."""

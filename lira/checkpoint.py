@@ -1,0 +1,77 @@
+"""Weights and training states as safetensors; never pickle."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from lira_runtime.errors import BadInput
+from lira_runtime.files import atomic_write
+
+
+def save_tensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write `tensors` and text `metadata` to `path`, whole or not at all."""
+    packed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_write(path) as part:
+        save_file(packed, part, dict(metadata or {}))
+
+
+def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read (tensors, metadata). Raises BadInput when the file is missing or is no safetensors file."""
+    if not Path(path).is_file():
+        raise BadInput(f"No weights at {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
+    except (SafetensorError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is no readable safetensors file: {error}.") from error
+
+
+def save_module(
+    module: nn.Module, path: str | os.PathLike[str], dtype: torch.dtype, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a module's parameters and buffers; floating ones as `dtype`."""
+    state = module.state_dict()
+    save_tensors(path, {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}, metadata)
+
+
+def load_module(module: nn.Module, path: str | os.PathLike[str]) -> dict[str, str]:
+    """Fill `module` from `path` (cast to its own dtypes) and return the metadata.
+
+    Raises BadInput, naming the first offender, when names or shapes do not fit.
+    """
+    tensors, metadata = load_tensors(path)
+    fill_module(module, tensors, str(path))
+    return metadata
+
+
+def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy `tensors` into `module`; raises BadInput naming `source` when names or shapes do not fit."""
+    own = module.state_dict()
+    kind = type(module).__name__
+    if missing := sorted(own.keys() - tensors.keys()):
+        raise BadInput(f"{source} does not fit {kind}: it lacks {missing[0]} ({len(missing)} tensors missing).")
+    if extra := sorted(tensors.keys() - own.keys()):
+        raise BadInput(f"{source} does not fit {kind}: it holds an unknown {extra[0]} ({len(extra)} tensors too many).")
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape:
+            shapes = f"{tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
+            raise BadInput(f"{source} does not fit {kind}: {name} has shape {shapes}.")
+    module.load_state_dict(dict(tensors))
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The text metadata of a safetensors file, without its tensors. Raises BadInput as `load_tensors` does."""
+    if not Path(path).is_file():
+        raise BadInput(f"No weights at {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is no readable safetensors file: {error}.") from error

@@ -1,0 +1,146 @@
+"""LiRA: a linear-time velocity network for latent flow matching.
+
+    z_t -> patch embedding -> tokens (B, N, d)
+    tokens, text, t -> latent reasoning loop -> conditioning vector
+    blocks: AdaLN-Zero -> four-direction selective scan -> Mix-FFN, joined by hyper-connections,
+            long skips from block i to block L-1-i, gated cross-state fusion with the text after every 4th block
+    final norm + projection -> velocity
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lira.layers import CrossStateFusion, Grid, HyperConnection, MixFFN, SelectiveScan2D, modulate, sincos_positions
+from lira.presets import Preset, get_preset
+from lira.reasoning import ReasoningLoop
+
+TIME_FREQUENCIES = 128
+Streams = tuple[Tensor, Tensor]
+
+
+class TimeEmbedding(nn.Module):
+    """t (B,) in [0, 1] -> (B, d_cond): sines and cosines of 1000 t, then an MLP."""
+
+    def __init__(self, d_cond: int) -> None:
+        super().__init__()
+        frequencies = 1000.0 * torch.exp(-math.log(10_000.0) * torch.arange(TIME_FREQUENCIES) / TIME_FREQUENCIES)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(2 * TIME_FREQUENCIES, d_cond // 2), nn.SiLU(), nn.Linear(d_cond // 2, d_cond))
+
+    def forward(self, t: Tensor) -> Tensor:
+        angles = t[:, None] * self.frequencies
+        return self.mlp(torch.cat([angles.sin(), angles.cos()], -1))
+
+
+class Block(nn.Module):
+    """AdaLN-Zero, scan and Mix-FFN, each behind its own hyper-connection; fusion with the text where there is one."""
+
+    def __init__(self, preset: Preset, index: int, d_text: int) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(preset.d_cond, 6 * preset.d_model)
+        self.scan = SelectiveScan2D(preset)
+        self.scan_connection = HyperConnection(2 * index)
+        self.ffn = MixFFN(preset)
+        self.ffn_connection = HyperConnection(2 * index + 1)
+        self.fusion: CrossStateFusion | None = None
+        if (index + 1) % preset.fusion_every == 0:
+            self.fusion = CrossStateFusion(preset, d_text)
+            self.fusion_connection = HyperConnection(2 * index)
+        self.skip: nn.Parameter | None = None
+        if index >= (preset.blocks + 1) // 2:
+            self.skip = nn.Parameter(torch.zeros(preset.d_model))
+
+    def forward(self, streams: Streams, skipped: Tensor | None, cond: Tensor, text: Tensor, grid: Grid) -> Streams:
+        """streams: two (B, N, d); skipped: mean stream of the mirror block; cond: (B, d_cond); text: (B, M, d_text)."""
+        if self.skip is not None and skipped is not None:
+            streams = (streams[0] + self.skip * skipped, streams[1] + self.skip * skipped)
+        shift_s, scale_s, gate_s, shift_f, scale_f, gate_f = self.modulation(cond).chunk(6, dim=-1)
+        u = modulate(self.scan_connection.read(streams), shift_s, scale_s)
+        streams = self.scan_connection.write(streams, gate_s[:, None] * self.scan(u, grid))
+        u = modulate(self.ffn_connection.read(streams), shift_f, scale_f)
+        streams = self.ffn_connection.write(streams, gate_f[:, None] * self.ffn(u, grid))
+        if self.fusion is not None:
+            x = self.fusion_connection.read(streams)
+            streams = self.fusion_connection.write(streams, self.fusion(x, text))
+        return streams
+
+
+class LiRAModel(nn.Module):
+    """Velocity network of a preset.
+
+    Args:
+        config_name: a name in `lira.presets.PRESETS`.
+        in_channels: channels C of the latent. d_text: width of the text states. patch_size: latent px per token side.
+
+    Raises:
+        BadInput: unknown config_name, or a latent whose sides patch_size does not divide.
+    """
+
+    def __init__(self, config_name: str, in_channels: int, d_text: int, patch_size: int) -> None:
+        super().__init__()
+        self.preset = preset = get_preset(config_name)
+        self.in_channels, self.d_text, self.patch_size = in_channels, d_text, patch_size
+        self.patch_embedding = nn.Conv2d(in_channels, preset.d_model, patch_size, stride=patch_size)
+        self.text_norm = nn.LayerNorm(d_text)
+        self.time_embedding = TimeEmbedding(preset.d_cond)
+        self.reasoning = ReasoningLoop(preset, d_text)
+        self.blocks = nn.ModuleList(Block(preset, index, d_text) for index in range(preset.blocks))
+        self.final_modulation = nn.Linear(preset.d_cond, 2 * preset.d_model)
+        self.final_proj = nn.Linear(preset.d_model, patch_size**2 * in_channels)
+        self._init_weights()
+
+    def _init_weights(self) -> None:
+        """AdaLN-Zero: every block starts as the identity and the velocity as zero."""
+        for linear in (*(block.modulation for block in self.blocks), self.final_modulation, self.final_proj):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, z_t: Tensor, t: Tensor, text: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Velocity of the flow at z_t.
+
+        Args:
+            z_t: (B, C, h, w) noisy latent. t: (B,) in [0, 1], 1 being noise. text: (B, M, d_text).
+
+        Returns:
+            v (B, C, h, w), and info: total_steps (B,) int64 reasoning steps taken; in training also halting (B, T).
+        """
+        grid = self._grid(z_t)
+        text = self.text_norm(text)
+        tokens = self.patch_embedding(z_t).flatten(2).transpose(1, 2)
+        tokens = tokens + sincos_positions(grid, self.preset.d_model).to(tokens)
+        time = self.time_embedding(t)
+        reason = self.reasoning.ponder if self.training else self.reasoning
+        reasoned = reason(tokens, text, time)
+        cond = F.silu(time + self.reasoning.out_proj(reasoned.plan))
+        v = self._project(self._run_blocks(tokens, cond, text, grid), cond, grid)
+        info = {"total_steps": reasoned.steps}
+        if reasoned.halting is not None:
+            info["halting"] = reasoned.halting
+        return v, info
+
+    def _grid(self, z_t: Tensor) -> Grid:
+        from lira_runtime.errors import BadInput
+
+        height, width = z_t.shape[-2:]
+        if height % self.patch_size or width % self.patch_size:
+            raise BadInput(f"A latent of {height}x{width} cannot be cut into patches of {self.patch_size}.")
+        return height // self.patch_size, width // self.patch_size
+
+    def _run_blocks(self, tokens: Tensor, cond: Tensor, text: Tensor, grid: Grid) -> Tensor:
+        """All blocks; returns the mean of the two streams (B, N, d)."""
+        streams, half, skips = (tokens, tokens), self.preset.blocks // 2, []
+        for index, block in enumerate(self.blocks):
+            streams = block(streams, skips.pop() if skips and block.skip is not None else None, cond, text, grid)
+            if index < half:
+                skips.append((streams[0] + streams[1]) / 2)
+        return (streams[0] + streams[1]) / 2
+
+    def _project(self, tokens: Tensor, cond: Tensor, grid: Grid) -> Tensor:
+        shift, scale = self.final_modulation(cond).chunk(2, dim=-1)
+        patches = self.final_proj(modulate(tokens, shift, scale))
+        B, p = len(patches), self.patch_size
+        patches = patches.reshape(B, *grid, -1).permute(0, 3, 1, 2)
+        return F.pixel_shuffle(patches, p) if p > 1 else patches

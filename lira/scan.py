@@ -1,0 +1,173 @@
+"""Selective state-space scan in the head form of Mamba-2 (SSD, arXiv 2405.21060).
+
+    h_t = exp(A_t dt_t) h_{t-1} + dt_t B_t x_t        A_t < 0
+    y_t = C_t . h_t + D x_t
+
+Letters, as in the paper:
+    G   batch of independent sequences           N   tokens in a sequence
+    H   heads                                    P   channels of a head
+    S   entries of the state (d_state)           Q   tokens in a chunk,  K = ceil(N / Q) chunks
+    x   values (G, N, H, P)                      dt  step sizes (G, N, H), dt >= 0
+    A   decay rates (G, N, H), A < 0             B   input map (G, N, S)     C  output map (G, N, S)
+    D   skip (H,)                                a   log-decay of one token, dt * A
+    L   cumulative sum of a within a chunk       M   the chunk's Q x Q token mixing matrix of one head
+
+`scan_sequential` is the recurrence to the letter and serves as the oracle. `scan_chunked` and `scan_pair` compute
+the same with static shapes and matmul, exp, add, mul, reshape and transpose alone, at rank <= 5, so that every exporter
+can lower them; their cost is linear in N. Decays and dt multiply the small factors (B, C, M): x is only ever read.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CARRY_GROUP = 32
+"""Chunk states that one decay matmul combines; longer runs of chunks recurse, which keeps the cost linear."""
+
+
+class Selection(NamedTuple):
+    """What one direction selects for every token: dt and A (G, N, H), B and C (G, N, S)."""
+
+    dt: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+
+
+def scan_sequential(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
+    """The recurrence, token by token.
+
+    Args:
+        x: (G, N, H, P). dt, A: (G, N, H). B, C: (G, N, S). D: (H,). One float dtype.
+
+    Returns:
+        y: (G, N, H, P), dtype of x.
+    """
+    G, N, H, P = x.shape
+    h = x.new_zeros(G, H, P, B.shape[-1])
+    decay, input_ = torch.exp(A * dt), x * dt[..., None]
+    outputs = []
+    for t in range(N):
+        h = decay[:, t, :, None, None] * h + input_[:, t, :, :, None] * B[:, t, None, None, :]
+        outputs.append((h * C[:, t, None, None, :]).sum(-1))
+    return torch.stack(outputs, dim=1) + D[:, None] * x
+
+
+def scan_chunked(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, chunk: int) -> Tensor:
+    """`scan_sequential` by chunks of `chunk` tokens; any N, padded and cropped where chunk does not divide it.
+
+    Shapes and result as in `scan_sequential`.
+
+    Raises:
+        ValueError: chunk < 1.
+    """
+    y = _mix(x, (Selection(dt, A, B, C),), (False,), chunk)
+    return y + D[:, None] * x
+
+
+def scan_pair(x: Tensor, forward: Selection, backward: Selection, D: Tensor, chunk: int) -> Tensor:
+    """Sum of a forward and a backward scan over one layout of the tokens, reading x once for both.
+
+    Equals `scan_sequential(x, *forward, D_f) + flip(scan_sequential(flip(x), *flip(backward), D_b))` with D = D_f + D_b.
+
+    Args:
+        x: (G, N, H, P). forward, backward: one `Selection` each. D: (H,), the sum of both directions' skips.
+
+    Returns:
+        y: (G, N, H, P), dtype of x.
+
+    Raises:
+        ValueError: chunk < 1.
+    """
+    return _mix(x, (forward, backward), (False, True), chunk) + D[:, None] * x
+
+
+def _mix(x: Tensor, selections: tuple[Selection, ...], reverse: tuple[bool, ...], chunk: int) -> Tensor:
+    """Sum over directions of C . h, without the D skip."""
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1, got {chunk}")
+    G, N, H, P = x.shape
+    Q = min(chunk, N)
+    K = -(-N // Q)
+    values = _chunks(x.reshape(G, N, H * P), K, Q).reshape(G * K, Q, H, P).transpose(1, 2)
+    parts = [_Chunk.of(selection, backwards, K, Q) for selection, backwards in zip(selections, reverse, strict=True)]
+    y = sum((part.M for part in parts[1:]), start=parts[0].M) @ values
+    if K > 1:
+        y = y + _between_chunks(parts, reverse, values, G, K)
+    return y.transpose(1, 2).reshape(G, K * Q, H, P)[:, :N]
+
+
+class _Chunk(NamedTuple):
+    """The small factors of one direction, per chunk (GK = G * K).
+
+    M (GK, H, Q, Q) mixes tokens within the chunk; `read` (GK, H, Q, S) takes the state on entry to the outputs;
+    `write` (GK, H, S, Q) takes the values to the state that the chunk adds; `total` (GK, H) is its whole log-decay.
+    """
+
+    M: Tensor
+    read: Tensor
+    write: Tensor
+    total: Tensor
+
+    @staticmethod
+    def of(selection: Selection, backwards: bool, K: int, Q: int) -> "_Chunk":
+        dt, A, B, C = (_chunks(item, K, Q) for item in selection)
+        dt = dt.transpose(1, 2)
+        a = dt * A.transpose(1, 2)
+        past = torch.ones(Q, Q, dtype=a.dtype, device=a.device).tril()
+        if backwards:
+            past = past.T
+        L = a @ past.T
+        total = a.sum(-1)
+        decay = torch.exp(torch.clamp(L[..., :, None] - L[..., None, :], max=0.0))
+        M = (C @ B.transpose(1, 2) * past)[:, None] * decay * dt[..., None, :]
+        read = C[:, None] * torch.exp(L)[..., None]
+        write = B.transpose(1, 2)[:, None] * (dt * torch.exp(total[..., None] - L))[:, :, None]
+        return _Chunk(M, read, write, total)
+
+
+def _between_chunks(parts: list[_Chunk], reverse: tuple[bool, ...], values: Tensor, G: int, K: int) -> Tensor:
+    """What every token reads from the chunks before it (after it, for a backward direction): (GK, H, Q, P)."""
+    _, H, _, P = values.shape
+    S = parts[0].read.shape[-1]
+    added = torch.cat([part.write for part in parts], dim=2) @ values
+    states = []
+    for index, (part, backwards) in enumerate(zip(parts, reverse, strict=True)):
+        state = added[:, :, index * S : (index + 1) * S].reshape(G, K, H, S * P).transpose(1, 2)
+        entry = _carry(state, part.total.reshape(G, K, H).transpose(1, 2), backwards)
+        states.append(entry.transpose(1, 2).reshape(G * K, H, S, P))
+    return torch.cat([part.read for part in parts], dim=3) @ torch.cat(states, dim=2)
+
+
+def _carry(state: Tensor, total: Tensor, backwards: bool) -> Tensor:
+    """State on entry to each chunk from what each chunk adds: H_k = exp(total_{k-1}) H_{k-1} + state_{k-1}.
+
+    state: (G, H, K, S*P); total: (G, H, K), each chunk's log-decay; returns the shape of `state`.
+    """
+    G, H, K, width = state.shape
+    R = min(K, CARRY_GROUP)
+    groups = -(-K // R)
+    pad = groups * R - K
+    state = F.pad(state, (0, 0, 0, pad)).reshape(G * H, groups, R, width)
+    total = F.pad(total, (0, pad)).reshape(G * H, groups, R)
+    before = torch.ones(R, R, dtype=state.dtype, device=state.device).tril(-1)
+    if backwards:
+        before = before.T
+    E = total @ before.T
+    decay = before * torch.exp(torch.clamp(E[..., :, None] - (E + total)[..., None, :], max=0.0))
+    entry = decay @ state
+    if groups > 1:
+        whole = torch.exp(total.sum(-1, keepdim=True) - total - E)[..., None, :] @ state
+        entering = _carry(whole.reshape(G, H, groups, width), total.sum(-1).reshape(G, H, groups), backwards)
+        entry = entry + torch.exp(E)[..., None] * entering.reshape(G * H, groups, 1, width)
+    return entry.reshape(G, H, groups * R, width)[:, :, :K]
+
+
+def _chunks(item: Tensor, K: int, Q: int) -> Tensor:
+    """(G, N, W) -> (G * K, Q, W), zeros behind the last token: dt = 0 there, so they add and decay nothing."""
+    G, N, W = item.shape
+    if K * Q != N:
+        item = F.pad(item, (0, 0, 0, K * Q - N))
+    return item.reshape(G * K, Q, W)

@@ -1,0 +1,126 @@
+"""CLIP text encoders (transformers `CLIPTextModel`): token ids -> text states that the denoiser reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel
+from transformers.utils import logging as transformers_logging
+
+from lira.checkpoint import load_module
+from lira_runtime.errors import BadInput
+
+TOKENS = 77
+VOCABULARY_SIZE = 49408
+START_ID, END_ID = 49406, 49407
+
+
+@dataclass(frozen=True)
+class TextPreset:
+    """Shape of a CLIP text model; `table_rank` factors the token table, `repository` names public weights."""
+
+    name: str
+    width: int
+    layers: int
+    heads: int
+    table_rank: int | None = None
+    repository: str | None = None
+
+    def config(self) -> CLIPTextConfig:
+        """The transformers configuration, with CLIP's own token ids and quick GELU."""
+        return CLIPTextConfig(
+            vocab_size=VOCABULARY_SIZE,
+            hidden_size=self.width,
+            intermediate_size=4 * self.width,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            max_position_embeddings=TOKENS,
+            hidden_act="quick_gelu",
+            bos_token_id=START_ID,
+            eos_token_id=END_ID,
+            pad_token_id=END_ID,
+        )
+
+
+TEXT_PRESETS = {
+    preset.name: preset
+    for preset in (
+        TextPreset("vit-l-14", width=768, layers=12, heads=12, repository="openai/clip-vit-large-patch14"),
+        TextPreset("vit-b-32", width=512, layers=12, heads=8, repository="openai/clip-vit-base-patch32"),
+        TextPreset("demo", width=192, layers=4, heads=4, table_rank=32),
+    )
+}
+
+
+class FactoredEmbedding(nn.Module):
+    """A token table of low rank: every word keeps a row, at `rank` instead of `width` numbers."""
+
+    def __init__(self, words: int, rank: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(words, rank)
+        self.expand = nn.Linear(rank, width, bias=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.expand(self.table(ids))
+
+
+class TextEncoder(nn.Module):
+    """CLIP text model of a preset, random until weights are loaded.
+
+    Raises:
+        BadInput: unknown preset.
+    """
+
+    def __init__(self, preset_name: str) -> None:
+        super().__init__()
+        if preset_name not in TEXT_PRESETS:
+            raise BadInput(f"Unknown text encoder '{preset_name}'; choose one of: {', '.join(TEXT_PRESETS)}.")
+        self.preset = preset = TEXT_PRESETS[preset_name]
+        self.clip = CLIPTextModel(preset.config())
+        if preset.table_rank:
+            table = FactoredEmbedding(VOCABULARY_SIZE, preset.table_rank, preset.width)
+            self.clip.embeddings.token_embedding = table
+
+    @property
+    def width(self) -> int:
+        return self.preset.width
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """input_ids (B, 77) integers -> text states (B, 77, width), after the final layer norm."""
+        return self.clip(input_ids=input_ids).last_hidden_state
+
+
+def load_text_encoder(preset_name: str, source: Path | str, local_only: bool = True) -> TextEncoder:
+    """A text encoder with weights.
+
+    Args:
+        source: a .safetensors file of this project, a directory in transformers' layout, or a hub repository's name,
+            which is looked for in the local hub cache alone unless `local_only` is False.
+
+    Raises:
+        BadInput: nothing there, or weights of another shape.
+    """
+    encoder = TextEncoder(preset_name)
+    if str(source).endswith(".safetensors"):
+        load_module(encoder, Path(source))
+        return encoder.eval()
+    # transformers prints a report of unexpected vision weights, which CLIP repositories always hold.
+    transformers_logging.set_verbosity_error()
+    try:
+        clip = CLIPTextModel.from_pretrained(str(source), local_files_only=local_only, use_safetensors=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadInput(f"No CLIP text weights could be loaded from '{source}': {str(error).splitlines()[0]}") from error
+    if clip.config.hidden_size != encoder.width:
+        raise BadInput(
+            f"'{source}' has text width {clip.config.hidden_size}, text encoder '{preset_name}' has {encoder.width}."
+        )
+    encoder.clip = clip
+    return encoder.float().eval()
+
+
+def seeded_text_encoder(preset_name: str, seed: int) -> TextEncoder:
+    """A text encoder with random weights that follow from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return TextEncoder(preset_name).eval()

@@ -1,0 +1,201 @@
+"""Train the demo autoencoder: DemoEncoder and TinyDecoder together, on rendered scenes.
+
+Loss, with w = 1 on the things and 0.3 on the plain background: mean of w (10 (x - y)^2 + 0.5 |x - y|), plus 0.5 times
+the L1 norm of the finite differences of w (x - y) along rows and columns, which stands in for a perceptual loss and
+keeps edges sharp.
+Noise of a random sigma is added to the latent, so that the decoder bears what a denoiser leaves.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from lira.autoencoder import DemoEncoder, calibrate
+from lira.checkpoint import save_module
+from lira.data.emoji import EmojiSet
+from lira.data.scenes import BACKGROUNDS, render, sample_jitter, sample_split
+from lira.decoder import TinyDecoder
+from lira.latents import LATENT_KINDS, LatentKind, latent_kind
+from lira.training.loop import Ema, LoopSettings, TrainingState, optimise, training_clock
+from lira_runtime.errors import BadInput, cli_guard
+
+BACKGROUND_WEIGHT = 0.3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the optimisation."""
+
+    batch: int = 8
+    peak_rate: float = 2e-3
+    warmup_steps: int = 100
+    ema_decay: float = 0.998
+    max_noise: float = 0.15
+    """Largest sigma of the noise on the latent; each picture draws its own, uniformly from 0."""
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder of one latent kind."""
+
+    def __init__(self, kind: LatentKind) -> None:
+        super().__init__()
+        self.encoder = DemoEncoder(kind)
+        self.decoder = TinyDecoder(kind)
+        # The encoder gives unit variance already; `calibrate` sets what is left to undo.
+        self.decoder.scaling.fill_(1)
+        self.decoder.shift.zero_()
+
+    def forward(self, image: Tensor, sigma: Tensor) -> Tensor:
+        """image (b, 3, H, W) in [0, 1] and sigma (b, 1, 1, 1) -> reconstruction (b, 3, H, W)."""
+        latent = self.encoder(image)
+        return self.decoder(latent + sigma * torch.randn_like(latent)).float()
+
+
+def scene_batches(emoji: EmojiSet, batch: int, seed: int, held_out: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless (image (b, 3, 256, 256) float32 in [0, 1], mask (b, 1, 256, 256) bool, true on the things)."""
+    rng = np.random.default_rng(seed)
+    while True:
+        scenes = [sample_split(rng, held_out) for _ in range(batch)]
+        pixels = np.stack([render(scene, emoji, sample_jitter(rng)) for scene in scenes])
+        plain = np.array([BACKGROUNDS[scene.background] for scene in scenes], np.uint8)
+        mask = (pixels != plain[:, None, None]).any(-1)
+        planes = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+        yield planes.contiguous(), torch.from_numpy(mask)[:, None]
+
+
+def reconstruction_loss(made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+    """The loss in the module's docstring; made and image (b, 3, H, W), mask (b, 1, H, W) bool."""
+    difference = made - image
+    # One multiplication by the mask, not four: broadcasting it is a tenth of a training step.
+    weighted = difference * torch.where(mask, 1.0, BACKGROUND_WEIGHT)
+    pointwise = 10 * (weighted * difference).mean() + 0.5 * weighted.abs().mean()
+    rows = (weighted[..., 1:, :] - weighted[..., :-1, :]).abs().mean()
+    columns = (weighted[..., 1:] - weighted[..., :-1]).abs().mean()
+    return pointwise + 0.5 * (rows + columns)
+
+
+@torch.no_grad()
+def measure(model: Autoencoder, batches: list[tuple[Tensor, Tensor]], noise: float = 0.0) -> tuple[float, float]:
+    """PSNR in dB over all pixels and over the things' pixels, of 8-bit reconstructions, from the pooled errors."""
+    model.eval()
+    total, on_things, pixels = 0.0, 0.0, 0
+    for image, mask in batches:
+        made = model(image, torch.full((len(image), 1, 1, 1), noise)).clamp(0, 1).mul(255).round() / 255
+        error = (made - image).square().mean(1, keepdim=True)
+        total += float(error.mean()) / len(batches)
+        on_things += float(error[mask].sum())
+        pixels += int(mask.sum())
+    model.train()
+    return -10 * float(np.log10(total)), -10 * float(np.log10(on_things / pixels))
+
+
+def averaged(state: TrainingState, kind: LatentKind) -> Autoencoder:
+    """A copy of the model with the EMA weights."""
+    model = Autoencoder(kind)
+    model.load_state_dict(state.ema.shadow)
+    return model.eval()
+
+
+def new_state(kind: LatentKind, recipe: Recipe) -> TrainingState:
+    """A fresh model with its optimiser and EMA."""
+    model = Autoencoder(kind).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.peak_rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=True
+    )
+    return TrainingState(model, optimizer, Ema(model, recipe.ema_decay), settings={"kind": kind.name})
+
+
+def train(
+    state: TrainingState, emoji: EmojiSet, kind: LatentKind, recipe: Recipe, settings: LoopSettings, out: Path
+) -> None:
+    """Run the loop until the budget is spent, one line of log at intervals."""
+    model = state.model
+    batches = scene_batches(emoji, recipe.batch, seed=1000 + state.step, held_out=False)
+    held_out = scene_batches(emoji, 32, seed=7, held_out=True)
+    check = [next(held_out)]
+    begun, begun_step = state.seconds, state.step
+    for progress, log in training_clock(state, settings, out / "state.safetensors"):
+        image, mask = next(batches)
+        sigma = recipe.max_noise * torch.rand(len(image), 1, 1, 1)
+        with torch.autocast("cpu", torch.bfloat16):
+            made = model(image, sigma)
+        loss = reconstruction_loss(made, image, mask)
+        optimise(state, loss, recipe.peak_rate, progress, recipe.warmup_steps)
+        if log:
+            psnr, thing_psnr = measure(averaged(state, kind), check)
+            rate = (state.step - begun_step) * recipe.batch / (state.seconds - begun)
+            print(
+                f"step {state.step:6d}  {state.seconds:6.0f} s  loss {loss.item():.4f}  held-out PSNR {psnr:.2f} dB"
+                f"  on things {thing_psnr:.2f} dB  {rate:.1f} images/s",
+                flush=True,
+            )
+
+
+def finish(state: TrainingState, emoji: EmojiSet, kind: LatentKind, out: Path) -> None:
+    """Calibrate the averaged weights, report on held-out scenes, and write weights and a picture of examples."""
+    model = averaged(state, kind)
+    batches = scene_batches(emoji, 64, seed=11, held_out=False)
+    calibrate(model.encoder, model.decoder, (next(batches)[0] for _ in range(32)))
+    held_out = scene_batches(emoji, 32, seed=8, held_out=True)
+    check = [next(held_out) for _ in range(8)]
+    for noise in (0.0, 0.1, 0.2):
+        psnr, thing_psnr = measure(model, check, noise)
+        print(f"held-out, latent noise {noise}: PSNR {psnr:.2f} dB, on things {thing_psnr:.2f} dB")
+    for name, module in (("encoder", model.encoder), ("decoder", model.decoder)):
+        save_module(module, out / f"{name}.safetensors", torch.float16, {"kind": kind.name})
+    save_examples(model.eval(), check[0][0][:16], out / "examples.png")
+
+
+@torch.no_grad()
+def save_examples(model: Autoencoder, image: Tensor, path: Path) -> None:
+    """Originals in one row, reconstructions below, eight to a row."""
+    made = model(image, torch.zeros(len(image), 1, 1, 1)).clamp(0, 1)
+    rows = []
+    for first in range(0, len(image), 8):
+        rows += [torch.cat(list(half[first : first + 8]), dim=2) for half in (image, made)]
+    pixels = torch.cat(rows, dim=1).permute(1, 2, 0).mul(255).round().to(torch.uint8)
+    Image.fromarray(pixels.numpy()).save(path)
+
+
+def run(emoji_path: Path, out: Path, kind_name: str, minutes: float, threads: int, resume: bool) -> None:
+    """Train for `minutes` of training time over all runs, and write weights and examples to `out`.
+
+    Raises BadInput when an option makes no sense, or when `out` holds a run and `resume` is not given.
+    """
+    kind, recipe, state_path = latent_kind(kind_name), Recipe(), out / "state.safetensors"
+    if minutes <= 0 or threads < 1:
+        raise BadInput(f"The minutes and the threads must be positive, not {minutes} and {threads}.")
+    if state_path.exists() and not resume:
+        raise BadInput(f"{out} already holds a run: resume it, or choose another folder.")
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    state, emoji = new_state(kind, recipe), EmojiSet(emoji_path)
+    if resume:
+        state.load(state_path)
+    out.mkdir(parents=True, exist_ok=True)
+    train(state, emoji, kind, recipe, LoopSettings(budget=60 * minutes), out)
+    finish(state, emoji, kind, out)
+
+
+@cli_guard
+def main() -> None:
+    """Parse the options and run."""
+    parser = argparse.ArgumentParser(description="Train the demo autoencoder.")
+    parser.add_argument("--emoji", type=Path, required=True, help="the Fluent Emoji package, .tgz or unpacked folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the state, the weights and the examples")
+    parser.add_argument("--kind", choices=list(LATENT_KINDS), default="demo")
+    parser.add_argument("--minutes", type=float, default=25.0, help="training time over all runs")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
+    options = parser.parse_args()
+    run(options.emoji, options.out, options.kind, options.minutes, options.threads, options.resume)
+
+
+if __name__ == "__main__":
+    main()

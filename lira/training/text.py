@@ -1,0 +1,120 @@
+"""Train the demo's CLIP text encoder on captions alone: its states must tell what a scene holds.
+
+Linear heads read every attribute of the scene (things, relation, background, size, position) from the last state and from
+the mean of the states, which are what the denoiser pools; afterwards the heads are thrown away and the encoder is frozen.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lira.checkpoint import save_module
+from lira.data.scenes import BACKGROUNDS, POSITIONS, RELATIONS, SIZES, Scene, sample_split
+from lira.data.vocabulary import VOCABULARY
+from lira.text import FactoredEmbedding, TextEncoder
+from lira.training.loop import Ema, LoopSettings, TrainingState, optimise, training_clock
+from lira_runtime.tokenizer import ClipTokenizer
+
+CHOICES: dict[str, list[str | None]] = {
+    "first": list(VOCABULARY),
+    "second": [None, *VOCABULARY],
+    "relation": [None, *RELATIONS],
+    "background": list(BACKGROUNDS),
+    "size": list(SIZES),
+    "position": list(POSITIONS),
+}
+"""Attribute of `Scene` -> its values; a label is an index into them."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the optimisation."""
+
+    batch: int = 64
+    peak_rate: float = 1e-3
+    warmup_steps: int = 100
+    ema_decay: float = 0.99
+
+
+class AttributeReader(nn.Module):
+    """The encoder with linear heads on its last state and on its mean state."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.heads = nn.ModuleDict({n: nn.Linear(2 * encoder.width, len(values)) for n, values in CHOICES.items()})
+
+    def forward(self, ids: Tensor) -> list[dict[str, Tensor]]:
+        """ids (B, 77) -> logits by attribute, from the last state alone and from the mean state alone."""
+        states = self.encoder(ids)
+        last, mean = states[:, -1], states.mean(1)
+        views = (torch.cat([last, torch.zeros_like(mean)], -1), torch.cat([torch.zeros_like(last), mean], -1))
+        return [{name: head(view) for name, head in self.heads.items()} for view in views]
+
+
+def labels(scenes: list[Scene]) -> dict[str, Tensor]:
+    """Index of every attribute's value, (B,) int64 each."""
+    return {
+        name: torch.tensor([values.index(getattr(scene, name)) for scene in scenes])
+        for name, values in CHOICES.items()
+    }
+
+
+def tokenise(tokenizer: ClipTokenizer, captions: list[str]) -> Tensor:
+    """Token ids (B, 77) int64."""
+    return torch.from_numpy(np.concatenate([tokenizer.encode(caption).ids for caption in captions])).long()
+
+
+def silence_unseen_words(encoder: TextEncoder, tokenizer: ClipTokenizer) -> None:
+    """Zero the table rows of words that no caption uses, so that a word never trained on says nothing."""
+    table = encoder.clip.embeddings.token_embedding
+    assert isinstance(table, FactoredEmbedding)
+    rng = np.random.default_rng(0)
+    seen = torch.zeros(len(table.table.weight), 1)
+    seen[tokenise(tokenizer, [sample_split(rng, held_out=False).caption for _ in range(5000)]).unique()] = 1
+    with torch.no_grad():
+        table.table.weight.mul_(seen)
+
+
+@torch.no_grad()
+def accuracy(model: AttributeReader, tokenizer: ClipTokenizer, count: int = 512) -> float:
+    """Share of held-out captions whose every attribute is read right from the last state."""
+    rng = np.random.default_rng(1)
+    scenes = [sample_split(rng, held_out=True) for _ in range(count)]
+    logits, wanted = model(tokenise(tokenizer, [scene.caption for scene in scenes]))[0], labels(scenes)
+    right = torch.stack([logits[name].argmax(-1) == wanted[name] for name in CHOICES]).all(0)
+    return float(right.float().mean())
+
+
+def new_state(recipe: Recipe, tokenizer: ClipTokenizer) -> TrainingState:
+    """A fresh encoder with heads, optimiser and EMA."""
+    encoder = TextEncoder("demo")
+    nn.init.normal_(encoder.clip.embeddings.token_embedding.table.weight, std=1.0)
+    nn.init.normal_(encoder.clip.embeddings.token_embedding.expand.weight, std=0.05)
+    silence_unseen_words(encoder, tokenizer)
+    model = AttributeReader(encoder)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.peak_rate, weight_decay=0.0, betas=(0.9, 0.99))
+    return TrainingState(model, optimizer, Ema(model, recipe.ema_decay), settings={"stage": "text"})
+
+
+def train(state: TrainingState, tokenizer: ClipTokenizer, recipe: Recipe, settings: LoopSettings, out: Path) -> None:
+    """Train until the budget is spent and write `text_encoder.safetensors` (float16, EMA weights) to `out`."""
+    rng = np.random.default_rng(state.step)
+    for progress, log in training_clock(state, settings, out / "state.safetensors"):
+        scenes = [sample_split(rng, held_out=False) for _ in range(recipe.batch)]
+        with torch.autocast("cpu", torch.bfloat16):
+            views = state.model(tokenise(tokenizer, [scene.caption for scene in scenes]))
+        wanted = labels(scenes)
+        loss = torch.stack([F.cross_entropy(view[n].float(), wanted[n]) for view in views for n in CHOICES]).sum()
+        optimise(state, loss, recipe.peak_rate, progress, recipe.warmup_steps)
+        if log:
+            print(f"step {state.step:6d}  {state.seconds:6.0f} s  loss {loss.item():.4f}", flush=True)
+    model = AttributeReader(TextEncoder("demo"))
+    model.load_state_dict(state.ema.shadow)
+    model.eval()
+    print(f"held-out captions read right: {accuracy(model, tokenizer):.1%}")
+    save_module(model.encoder, out / "text_encoder.safetensors", torch.float16, {"preset": "demo"})

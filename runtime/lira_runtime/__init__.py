@@ -1,0 +1,1 @@
+"""Runs a LiRA bundle: tokenizer, sampler, pipeline and command line, without torch."""

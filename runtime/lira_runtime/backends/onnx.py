@@ -1,0 +1,60 @@
+"""Runs a bundle's ONNX graphs with ONNX Runtime on the CPU."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from lira_runtime.backends.session import SessionSettings, open_session
+from lira_runtime.errors import DamagedBundle
+from lira_runtime.manifest import Component, TensorSpec
+
+_ORT_TYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(int8)": "int8",
+    "tensor(uint8)": "uint8",
+    "tensor(bool)": "bool",
+}
+
+
+class OnnxBackend:
+    """The `Backend` for target "onnx"."""
+
+    def __init__(self, settings: SessionSettings | None = None) -> None:
+        self._settings = settings or SessionSettings()
+        self._session: ort.InferenceSession | None = None
+        self._output_names: list[str] = []
+
+    def load(self, component: Component, graph: Path) -> None:
+        """Load one graph; raises DamagedBundle where it cannot be loaded or is not what its entry says."""
+        if self._session is not None:
+            raise RuntimeError("unload the graph before loading another: one at a time is what keeps memory low")
+        session = open_session(graph, self._settings)
+        _check(component, "inputs", component.inputs, session.get_inputs())
+        _check(component, "outputs", component.outputs, session.get_outputs())
+        self._session = session
+        self._output_names = [tensor.name for tensor in component.outputs]
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the loaded graph on named inputs and return its named outputs."""
+        if self._session is None:
+            raise RuntimeError("load a graph before running it")
+        values = self._session.run(self._output_names, dict(inputs))
+        return dict(zip(self._output_names, values, strict=True))
+
+    def unload(self) -> None:
+        """Drop the loaded graph and everything it holds; does nothing when none is loaded."""
+        self._session = None
+        self._output_names = []
+
+
+def _check(component: Component, side: str, wanted: Sequence[TensorSpec], found: Sequence[ort.NodeArg]) -> None:
+    expected = {tensor.name: (tensor.dtype, tuple(tensor.shape)) for tensor in wanted}
+    actual = {arg.name: (_ORT_TYPES.get(arg.type, arg.type), tuple(arg.shape)) for arg in found}
+    if expected != actual:
+        raise DamagedBundle(f"the {side} of the graph {component.name} are not those its manifest says.")

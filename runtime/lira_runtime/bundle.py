@@ -1,0 +1,69 @@
+"""A bundle on disk, opened only after every byte was checked against its manifest."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from lira_runtime import manifest as manifest_module
+from lira_runtime.errors import BadInput, DamagedBundle
+from lira_runtime.files import MANIFEST_NAME, sha256_of
+from lira_runtime.manifest import COMPONENTS, Component, FileEntry, Manifest
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle directory; `digest` is the SHA-256 of its manifest.json, and so stands for every file."""
+
+    path: Path
+    manifest: Manifest
+    digest: str
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str]) -> Self:
+        """Open a bundle and check its manifest, and every file's presence, size and SHA-256.
+
+        Raises BadInput when there is no such directory, DamagedBundle for anything wrong inside it.
+        """
+        path = Path(directory)
+        if not path.exists():
+            raise BadInput(f"there is no bundle at {path}.")
+        if not path.is_dir():
+            raise BadInput(f"{path} is not a bundle: a bundle is a directory.")
+        manifest = manifest_module.load(path)
+        for entry in manifest.files():
+            _check_file(path, entry)
+        return cls(path, manifest, sha256_of(path / MANIFEST_NAME))
+
+    def component(self, name: str) -> Component:
+        """Return a component's manifest entry; raises BadInput when a partial bundle lacks it."""
+        for component in self.manifest.components:
+            if component.name == name:
+                return component
+        raise BadInput(f"the bundle {self.path} holds no {name}.")
+
+    def graph(self, name: str) -> Path:
+        """Return the path of the file to open for a component; raises BadInput as component() does."""
+        return self.path / self.component(name).files[0].path
+
+    def tokenizer_path(self) -> Path:
+        """Return the path of the tokenizer's file."""
+        return self.path / self.manifest.tokenizer.path
+
+    def require_whole(self) -> None:
+        """Raise BadInput unless all three components are present."""
+        for name in COMPONENTS:
+            self.component(name)
+
+
+def _check_file(directory: Path, entry: FileEntry) -> None:
+    path = directory / entry.path
+    if not path.is_file():
+        raise DamagedBundle(f"the bundle {directory} lacks the file {entry.path}.")
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise DamagedBundle(f"{entry.path} of the bundle {directory} points outside of it.")
+    size = path.stat().st_size
+    if size != entry.bytes:
+        raise DamagedBundle(f"{entry.path} has {size} bytes, but its manifest says {entry.bytes}.")
+    if sha256_of(path) != entry.sha256:
+        raise DamagedBundle(f"{entry.path} does not have the SHA-256 its manifest says: the file was altered.")

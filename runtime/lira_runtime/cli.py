@@ -1,0 +1,135 @@
+"""`lira-generate`: a bundle and a prompt in, a PNG out."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from lira_runtime.backends.onnx import OnnxBackend
+from lira_runtime.backends.session import SessionSettings
+from lira_runtime.bundle import Bundle
+from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
+from lira_runtime.files import check_writable_file
+from lira_runtime.image import write_png
+from lira_runtime.memory import process_peak_bytes
+from lira_runtime.noise import SEED_LIMIT
+from lira_runtime.pipeline import (
+    DenoisingStep,
+    Event,
+    ImageReady,
+    Pipeline,
+    PromptCut,
+    Request,
+    Settings,
+    StageFinished,
+)
+from lira_runtime.progress import Progress
+from lira_runtime.sampler import MAX_GUIDANCE, MAX_STEPS, METHODS
+
+MIB = 1 << 20
+
+
+@dataclass
+class Run:
+    """What one generation did: filled while its events arrive."""
+
+    before_bytes: int
+    stages: list[StageFinished] = field(default_factory=list)
+    image: ImageReady | None = None
+
+    @property
+    def peak_bytes(self) -> int:
+        """Peak resident bytes of the process over everything so far."""
+        return max([self.before_bytes, process_peak_bytes(), *(stage.peak_bytes for stage in self.stages)])
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all stages, loading included."""
+        return sum(stage.seconds for stage in self.stages)
+
+
+@cli_guard
+@click.command(epilog=EXIT_CODES_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.argument("prompt")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="PNG file to write.")
+@click.option("--seed", type=click.IntRange(0, SEED_LIMIT - 1), default=0, show_default=True, help="Noise seed.")
+@click.option("--steps", type=click.IntRange(1, MAX_STEPS), help="Denoising steps; default: the bundle's.")
+@click.option("--guidance", type=float, help=f"0 to {MAX_GUIDANCE:g}, 1 is none; default: the bundle's.")
+@click.option("--sampler", type=click.Choice(sorted(METHODS)), help="Default: the bundle's.")
+@click.option("--threads", type=click.IntRange(0, 256), default=0, help="0, the default: one a physical core.")
+@click.option("--no-spinning", is_flag=True, help="Let idle threads sleep: slower, but kinder to a battery.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress as JSON lines on stderr.")
+def main(
+    bundle_path: Path,
+    prompt: str,
+    out: Path,
+    seed: int,
+    steps: int | None,
+    guidance: float | None,
+    sampler: str | None,
+    threads: int,
+    no_spinning: bool,
+    as_json: bool,
+) -> None:
+    """Draw PROMPT with the bundle in the directory BUNDLE."""
+    run = Run(process_peak_bytes())
+    check_writable_file(out)
+    bundle = Bundle.open(bundle_path)
+    pipeline = Pipeline(bundle, OnnxBackend(SessionSettings(threads, spinning=not no_spinning)))
+    request = Request(prompt, seed, steps, guidance, sampler)
+    settings = pipeline.settings(request)
+    with Progress(settings.steps, "denoising", json=as_json) as progress:
+        for event in pipeline.generate(request):
+            _record(run, event, progress)
+    assert run.image is not None, "the pipeline ends with ImageReady"
+    write_png(out, run.image.image, _png_texts(settings, bundle))
+    print(_json_line(out, run, settings) if as_json else _table(out, run))
+
+
+def _record(run: Run, event: Event, progress: Progress) -> None:
+    if isinstance(event, PromptCut):
+        print(f"notice: the prompt is too long; this has no effect: {event.dropped!r}", file=sys.stderr, flush=True)
+    elif isinstance(event, DenoisingStep):
+        progress.update(event.index + 1, f"{event.reasoning_steps} reasoning steps")
+    elif isinstance(event, StageFinished):
+        run.stages.append(event)
+    elif isinstance(event, ImageReady):
+        run.image = event
+
+
+def _png_texts(settings: Settings, bundle: Bundle) -> dict[str, str]:
+    return {
+        "prompt": settings.prompt,
+        "seed": str(settings.seed),
+        "steps": str(settings.steps),
+        "sampler": settings.method,
+        "guidance": f"{settings.guidance:g}",
+        "bundle": bundle.digest,
+    }
+
+
+def _json_line(out: Path, run: Run, settings: Settings) -> str:
+    stages = {stage.stage: {"seconds": round(stage.seconds, 4), "peak_bytes": stage.peak_bytes} for stage in run.stages}
+    result = {
+        "file": str(out),
+        "seed": settings.seed,
+        "seconds": round(run.seconds, 4),
+        "peak_bytes": run.peak_bytes,
+        "peak_source": run.stages[-1].source,
+        "stages": stages,
+    }
+    return json.dumps(result)
+
+
+def _table(out: Path, run: Run) -> str:
+    rows = [f"{'stage':<14}{'seconds':>10}{'peak MiB':>12}"]
+    rows += [f"{s.stage:<14}{s.seconds:>10.2f}{s.peak_bytes / MIB:>12.1f}" for s in run.stages]
+    rows.append(f"{'all':<14}{run.seconds:>10.2f}{run.peak_bytes / MIB:>12.1f}")
+    return "\n".join([*rows, f"resident memory of the whole process, by {run.stages[-1].source}", f"wrote {out}"])
+
+
+if __name__ == "__main__":
+    main()

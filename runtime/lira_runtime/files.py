@@ -1,0 +1,130 @@
+"""Writing that never leaves half a result: write beside the goal, fsync, rename."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lira_runtime.errors import BadInput
+
+MANIFEST_NAME = "manifest.json"
+_CHUNK_BYTES = 1 << 20
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the lower-case hexadecimal SHA-256 of a file, read in 1 MiB pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(_CHUNK_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_write(goal: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `goal`; at the end it is fsynced and renamed onto `goal`.
+
+    On any error the temporary file is removed and `goal` is left as it was. Raises BadInput when `goal`
+    is a directory or its folder does not exist.
+    """
+    goal = Path(goal)
+    check_writable_file(goal)
+    handle, name = tempfile.mkstemp(prefix=".lira-", suffix=".part", dir=goal.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o666 & ~_umask())  # mkstemp is private by design; a result is an ordinary file
+        _fsync(part)
+        os.replace(part, goal)
+        _fsync(goal.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_directory(goal: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary sibling directory that becomes `goal` at the end, whole or not at all.
+
+    An existing empty directory is replaced. An existing bundle (it holds a manifest.json) is replaced only with
+    `overwrite`; any other existing thing is refused with BadInput before work starts.
+    """
+    goal = Path(os.path.abspath(goal))
+    check_replaceable_directory(goal, overwrite)
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".lira-", suffix=".part", dir=goal.parent))
+    try:
+        yield part
+        part.chmod(0o777 & ~_umask())
+        for path in sorted(part.rglob("*")):
+            path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())  # some libraries write private files
+            _fsync(path)
+        _fsync(part)
+        check_replaceable_directory(goal, overwrite)  # minutes may have passed since the first look
+        _swap_in(part, goal)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def check_writable_file(goal: Path) -> None:
+    """Raise BadInput when `goal` cannot become a file: it is something else, or its folder is missing or read-only."""
+    if goal.is_dir():
+        raise BadInput(f"{goal} is a directory; give the name of a file to write.")
+    if goal.exists() and not goal.is_file():
+        raise BadInput(f"{goal} is not an ordinary file, so it cannot be replaced.")
+    if not goal.parent.is_dir():
+        raise BadInput(f"the folder {goal.parent} does not exist; create it first.")
+    if not os.access(goal.parent, os.W_OK | os.X_OK):
+        raise BadInput(f"the folder {goal.parent} cannot be written to.")
+
+
+def check_replaceable_directory(goal: Path, overwrite: bool) -> None:
+    """Raise BadInput when `goal` exists and is neither an empty directory nor a bundle we may overwrite."""
+    if goal.is_symlink() or (goal.exists() and not goal.is_dir()):
+        raise BadInput(f"{goal} exists and is not a directory.")
+    for ancestor in goal.parents:
+        if ancestor.exists():
+            if not ancestor.is_dir():
+                raise BadInput(f"{ancestor} is not a directory, so {goal} cannot be created.")
+            break
+    if not goal.is_dir() or not any(goal.iterdir()):
+        return
+    if not (goal / MANIFEST_NAME).is_file():
+        raise BadInput(f"{goal} is not empty and is not a bundle; choose another place.")
+    if not overwrite:
+        raise BadInput(f"{goal} already holds a bundle; choose another place or ask to overwrite it.")
+
+
+def _swap_in(part: Path, goal: Path) -> None:
+    if not goal.exists():
+        os.rename(part, goal)
+        _fsync(goal.parent)
+        return
+    # rename(2) cannot replace a directory that has files, so the old one steps aside first.
+    aside = Path(tempfile.mkdtemp(prefix=".lira-", suffix=".old", dir=goal.parent))
+    os.rename(goal, aside / "bundle")
+    try:
+        os.rename(part, goal)
+    except BaseException:
+        os.rename(aside / "bundle", goal)
+        aside.rmdir()
+        raise
+    _fsync(goal.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,240 @@
+"""The manifest: the only contract between the exporters and everything that runs a bundle.
+
+`python -m lira_runtime.manifest` prints its JSON schema, committed as docs/manifest.schema.json.
+Units: sizes in bytes, resolution in px, parity in dB (peak signal to noise) or as a maximum absolute error.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from lira_runtime.errors import DamagedBundle
+from lira_runtime.files import MANIFEST_NAME, atomic_write
+
+FORMAT_VERSION: Final = 1
+COMPONENTS = ("text_encoder", "denoiser", "decoder")
+PROMPT_TOKENS = 77
+MAX_MANIFEST_BYTES = 4 << 20
+
+ByteCount = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+ComponentName = Literal["text_encoder", "denoiser", "decoder"]
+Dtype = Literal["float32", "float16", "int64", "int32", "int8", "uint8", "bool"]
+
+
+class FileEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One file of the bundle; `path` is relative to the bundle, with forward slashes."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=255)]
+    bytes: ByteCount
+    sha256: Sha256
+
+
+class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A named input or output with its fixed shape."""
+
+    name: Annotated[str, Meta(min_length=1)]
+    shape: tuple[Positive, ...]
+    dtype: Dtype
+
+
+class Parity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the exporter measured against eager PyTorch.
+
+    fp32_max_abs: largest difference of the unquantized graph from eager. quantized_psnr_db and threshold_db:
+    quantized graph against the unquantized one and the bound it had to reach; null where nothing is quantized.
+    """
+
+    fp32_max_abs: Annotated[float, Meta(ge=0)]
+    quantized_psnr_db: float | None = None
+    threshold_db: float | None = None
+    passed: bool
+
+
+class Memory(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Peak resident memory of the component's stage over an idle process, in bytes; null where not known."""
+
+    predicted_bytes: ByteCount | None = None
+    measured_bytes: ByteCount | None = None
+
+
+class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One graph: the first file is the one to open, the others are its data."""
+
+    name: ComponentName
+    files: Annotated[tuple[FileEntry, ...], Meta(min_length=1)]
+    inputs: Annotated[tuple[TensorSpec, ...], Meta(min_length=1)]
+    outputs: Annotated[tuple[TensorSpec, ...], Meta(min_length=1)]
+    recipe: Annotated[str, Meta(min_length=1)]
+    parity: Parity
+    weight_bytes: dict[str, ByteCount]
+    memory: Memory | None = None
+
+
+class Latent(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The latent kind: `scale` image pixels a latent pixel (each way), `patch_size` latent pixels a token."""
+
+    name: Annotated[str, Meta(min_length=1)]
+    channels: Positive
+    scale: Positive
+    patch_size: Positive
+
+
+class SamplerDefaults(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a request that names nothing gets."""
+
+    method: Literal["dpm", "euler"]
+    steps: Annotated[int, Meta(ge=1, le=1000)]
+    shift: Annotated[float, Meta(gt=0)]
+    guidance: Annotated[float, Meta(ge=0, le=100)]
+
+
+class Source(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the weights came from: `digest` is over the SHA-256 of the checkpoint files; `seed` for random weights."""
+
+    digest: Sha256
+    weights: Literal["demo", "checkpoint", "seed"]
+    seed: int | None = None
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything a program must know to run the bundle; `resolution` is the side of the square image in px.
+
+    A `partial` bundle holds only some of the three components; it can be profiled and verified, not run.
+    """
+
+    format_version: Literal[1]
+    target: Literal["onnx"]
+    preset: Annotated[str, Meta(min_length=1)]
+    latent: Latent
+    resolution: Positive
+    sampler: SamplerDefaults
+    tokenizer: FileEntry
+    components: Annotated[tuple[Component, ...], Meta(min_length=1)]
+    tools: dict[str, str]
+    source: Source
+    partial: bool = False
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """The diffusion latent's shape (1, C, H, W)."""
+        side = self.resolution // self.latent.scale
+        return (1, self.latent.channels, side, side)
+
+    def files(self) -> Iterator[FileEntry]:
+        """Yield every file the bundle must hold besides the manifest itself."""
+        yield self.tokenizer
+        for component in self.components:
+            yield from component.files
+
+
+class _Header(Struct):
+    """Read first, so that a newer format is named as such and not as an unknown field."""
+
+    format_version: int
+
+
+def load(directory: str | os.PathLike[str]) -> Manifest:
+    """Read and validate `manifest.json` of a bundle directory; raises DamagedBundle with one sentence."""
+    path = Path(directory) / MANIFEST_NAME
+    if not path.is_file():
+        raise DamagedBundle(f"{directory} holds no {MANIFEST_NAME}, so it is not a complete bundle.")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise DamagedBundle(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes, so it is not a manifest.")
+    return decode(path.read_bytes())
+
+
+def decode(data: bytes) -> Manifest:
+    """Parse and validate a manifest's JSON; raises DamagedBundle with one sentence."""
+    try:
+        version = msgspec.json.decode(data, type=_Header).format_version
+        if version != FORMAT_VERSION:
+            raise DamagedBundle(
+                f"the manifest has format version {version}, but this LiRA reads version {FORMAT_VERSION}."
+            )
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedBundle(f"the manifest cannot be read: {error}.") from error
+    validate(manifest)
+    return manifest
+
+
+def save(manifest: Manifest, directory: str | os.PathLike[str]) -> Path:
+    """Validate and write `manifest.json` (indented, keys in declared order) into a directory; return its path."""
+    validate(manifest)
+    encoded = msgspec.json.encode(manifest)
+    decode(encoded)  # constructing a Struct checks no types: what we write must be readable
+    goal = Path(directory) / MANIFEST_NAME
+    with atomic_write(goal) as part:
+        part.write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")
+    return goal
+
+
+def validate(manifest: Manifest) -> None:
+    """Check what types cannot say: names, paths and shapes that agree; raises DamagedBundle."""
+    for entry in manifest.files():
+        _check_relative(entry.path)
+    paths = [entry.path for entry in manifest.files()]
+    if len(set(paths)) != len(paths) or MANIFEST_NAME in paths:
+        raise DamagedBundle("the manifest lists one file twice.")
+    names = [component.name for component in manifest.components]
+    if len(set(names)) != len(names):
+        raise DamagedBundle("the manifest lists one component twice.")
+    if not manifest.partial and set(names) != set(COMPONENTS):
+        missing = ", ".join(sorted(set(COMPONENTS) - set(names)))
+        raise DamagedBundle(f"the manifest lacks the component {missing} and does not say that it is partial.")
+    if manifest.resolution % manifest.latent.scale:
+        raise DamagedBundle(f"{manifest.resolution} px is not a multiple of the latent scale {manifest.latent.scale}.")
+    tensors = [t for c in manifest.components for t in c.inputs + c.outputs if t.name == "text_states" and t.shape]
+    d_text = tensors[0].shape[-1] if tensors else 1
+    wanted = interface(manifest.latent_shape, manifest.latent.scale, d_text)
+    for component in manifest.components:
+        if (component.inputs, component.outputs) != wanted[component.name]:
+            raise DamagedBundle(f"the tensors of {component.name} are not those of a LiRA {component.name}.")
+
+
+def _check_relative(path: str) -> None:
+    parts = path.split("/")
+    if "\\" in path or ":" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
+        raise DamagedBundle(f"the manifest names the unsafe path {path!r}.")
+
+
+def interface(
+    latent_shape: tuple[int, int, int, int], scale: int, d_text: int
+) -> dict[str, tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]]:
+    """Return component -> (inputs, outputs), the same for every target.
+
+    latent_shape: (1, C, H, W); scale: image px a latent px; d_text: width of a text state.
+    """
+    _, _, height, width = latent_shape
+    latent = TensorSpec(name="latent", shape=latent_shape, dtype="float32")
+    states = TensorSpec(name="text_states", shape=(1, PROMPT_TOKENS, d_text), dtype="float32")
+    return {
+        "text_encoder": ((TensorSpec(name="input_ids", shape=(1, PROMPT_TOKENS), dtype="int32"),), (states,)),
+        "denoiser": (
+            (latent, TensorSpec(name="timestep", shape=(1,), dtype="float32"), states),
+            (
+                TensorSpec(name="velocity", shape=latent_shape, dtype="float32"),
+                TensorSpec(name="reasoning_steps", shape=(1,), dtype="int32"),
+            ),
+        ),
+        "decoder": (
+            (latent,),
+            (TensorSpec(name="image", shape=(1, 3, height * scale, width * scale), dtype="float32"),),
+        ),
+    }
+
+
+def json_schema() -> bytes:
+    """Return the manifest's JSON schema (2020-12), indented, ending in a newline."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Manifest)}
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
+
+
+if __name__ == "__main__":
+    print(json_schema().decode(), end="")

@@ -1,0 +1,133 @@
+"""The demo's encoder, and the training loop it is trained with."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from lira.autoencoder import DemoEncoder, calibrate, load_encoder
+from lira.checkpoint import save_module, save_tensors
+from lira.latents import LATENT_KINDS, LatentKind
+from lira.training.autoencoder import Autoencoder, Recipe, measure, new_state, reconstruction_loss
+from lira.training.loop import LoopSettings, TrainingState, cosine_rate, optimise, training_clock
+from lira_runtime.errors import BadInput
+
+KINDS = [LATENT_KINDS["f32c32"], LATENT_KINDS["f8c4"], LATENT_KINDS["demo"]]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_picture_becomes_a_latent_of_the_kinds_shape(kind: LatentKind) -> None:
+    assert DemoEncoder(kind)(torch.rand(2, 3, 256, 256))[:1].shape == kind.shape(256, 256)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_encoder_has_at_most_a_million_parameters(kind: LatentKind) -> None:
+    assert sum(p.numel() for p in DemoEncoder(kind).parameters()) <= 1_000_000
+
+
+def test_after_calibration_every_channel_has_zero_mean_and_unit_variance() -> None:
+    torch.manual_seed(0)
+    model = Autoencoder(LATENT_KINDS["demo"]).eval()
+    pictures = [torch.rand(4, 3, 64, 64) * 0.3 + 0.2 for _ in range(3)]
+    calibrate(model.encoder, model.decoder, pictures)
+    with torch.no_grad():
+        latents = torch.cat([model.encoder(picture) for picture in pictures])
+    torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(4), atol=1e-3, rtol=0)
+
+
+def test_calibration_does_not_change_the_reconstruction() -> None:
+    torch.manual_seed(0)
+    model, picture, still = Autoencoder(LATENT_KINDS["demo"]).eval(), torch.rand(2, 3, 64, 64), torch.zeros(2, 1, 1, 1)
+    with torch.no_grad():
+        before = model(picture, still)
+        calibrate(model.encoder, model.decoder, [picture])
+        torch.testing.assert_close(model(picture, still), before, rtol=1e-3, atol=1e-4)
+
+
+def test_a_stored_encoder_comes_back_and_another_networks_file_is_refused(tmp_path: Path) -> None:
+    encoder = DemoEncoder(LATENT_KINDS["f32c32"]).eval()
+    save_module(encoder, tmp_path / "e.safetensors", torch.float32, {"kind": "f32c32"})
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(load_encoder(tmp_path / "e.safetensors")(picture), encoder(picture))
+    save_tensors(tmp_path / "other.safetensors", {"x": torch.zeros(1)}, {"kind": "demo"})
+    with pytest.raises(BadInput, match="does not fit DemoEncoder"):
+        load_encoder(tmp_path / "other.safetensors")
+
+
+def test_an_equal_picture_has_no_loss_and_an_error_on_a_thing_weighs_more() -> None:
+    picture, mask = torch.rand(1, 3, 16, 16), torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    mask[..., :8] = True
+    on_thing, on_background = picture.clone(), picture.clone()
+    on_thing[..., 2:6, 2:6] += 0.1
+    on_background[..., 2:6, 10:14] += 0.1
+    assert reconstruction_loss(picture, picture, mask) == 0
+    assert reconstruction_loss(on_thing, picture, mask) > 2 * reconstruction_loss(on_background, picture, mask)
+
+
+def test_psnr_of_a_known_error_is_the_formulas() -> None:
+    class Off(Autoencoder):
+        def forward(self, image: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+            return image + 51 / 255
+
+    mask = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    mask[..., 0, 0] = True
+    batches = [(torch.full((1, 3, 8, 8), 102 / 255), mask)]
+    both = measure(Off(LATENT_KINDS["demo"]), batches)
+    assert both == pytest.approx((-20 * math.log10(0.2),) * 2, abs=1e-3)
+
+
+def test_the_rate_warms_up_peaks_and_falls_to_its_floor() -> None:
+    assert cosine_rate(0, 0.0, 100) == pytest.approx(0.01)
+    assert cosine_rate(99, 0.0, 100) == pytest.approx(1.0)
+    assert cosine_rate(500, 0.5, 100, floor=0.0) == pytest.approx(0.5)
+    assert cosine_rate(900, 1.0, 100, floor=0.02) == pytest.approx(0.02)
+
+
+def _step(state: TrainingState) -> None:
+    torch.manual_seed(state.step)
+    picture, mask = torch.rand(2, 3, 32, 32), torch.ones(2, 1, 32, 32, dtype=torch.bool)
+    loss = reconstruction_loss(state.model(picture, torch.zeros(2, 1, 1, 1)), picture, mask)
+    optimise(state, loss, peak_rate=1e-3, progress=0.0, warmup_steps=1)
+
+
+def test_an_interrupted_run_goes_on_exactly_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    whole = new_state(LATENT_KINDS["demo"], Recipe())
+    _step(whole)
+    whole.save(tmp_path / "state.safetensors")
+    _step(whole)
+    resumed = new_state(LATENT_KINDS["demo"], Recipe())
+    resumed.load(tmp_path / "state.safetensors")
+    _step(resumed)
+    assert resumed.step == 2
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(resumed.model.state_dict()[name], value, msg=name)
+        torch.testing.assert_close(resumed.ema.shadow[name], whole.ema.shadow[name], msg=name)
+
+
+def test_a_state_of_another_kind_is_refused(tmp_path: Path) -> None:
+    new_state(LATENT_KINDS["demo"], Recipe()).save(tmp_path / "state.safetensors")
+    with pytest.raises(BadInput, match="was trained with"):
+        new_state(LATENT_KINDS["f32c32"], Recipe()).load(tmp_path / "state.safetensors")
+
+
+def test_weights_without_a_training_state_are_refused(tmp_path: Path) -> None:
+    save_tensors(tmp_path / "w.safetensors", {"x": torch.zeros(1)})
+    with pytest.raises(BadInput, match="no training state"):
+        new_state(LATENT_KINDS["demo"], Recipe()).load(tmp_path / "w.safetensors")
+
+
+def test_the_clock_saves_when_the_caller_is_interrupted(tmp_path: Path) -> None:
+    state, path = new_state(LATENT_KINDS["demo"], Recipe()), tmp_path / "state.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        clock = training_clock(state, LoopSettings(budget=60), path)
+        for _ in clock:
+            _step(state)
+            if state.step == 2:
+                clock.throw(KeyboardInterrupt())
+    resumed = new_state(LATENT_KINDS["demo"], Recipe())
+    resumed.load(path)
+    assert resumed.step == 2

@@ -1,0 +1,74 @@
+"""Weights on disk: what is written comes back, and every misfit is one sentence that names its cause."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from lira.checkpoint import load_module, load_tensors, save_module, save_tensors
+from lira_runtime.errors import BadInput
+
+
+def test_tensors_and_metadata_come_back_unchanged(tmp_path: Path) -> None:
+    tensors = {"a": torch.arange(6).reshape(2, 3).t(), "b": torch.tensor(2.5, dtype=torch.bfloat16)}
+    save_tensors(tmp_path / "w.safetensors", tensors, {"kind": "demo"})
+    loaded, metadata = load_tensors(tmp_path / "w.safetensors")
+    assert metadata == {"kind": "demo"}
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[k], tensors[k]) and loaded[k].dtype == tensors[k].dtype for k in tensors)
+
+
+def test_a_module_saved_in_half_precision_is_half_the_size_and_close(tmp_path: Path) -> None:
+    source, target = nn.Linear(64, 64), nn.Linear(64, 64)
+    save_module(source, tmp_path / "half.safetensors", torch.float16)
+    save_module(source, tmp_path / "full.safetensors", torch.float32)
+    load_module(target, tmp_path / "half.safetensors")
+    assert target.weight.dtype == torch.float32
+    torch.testing.assert_close(target.weight, source.weight, rtol=1e-3, atol=1e-6)
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * (tmp_path / "full.safetensors").stat().st_size
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="No weights at"):
+        load_tensors(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04pickled", b"\xff" * 64])
+def test_a_file_that_is_no_safetensors_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.safetensors").write_bytes(content)
+    with pytest.raises(BadInput, match="no readable safetensors"):
+        load_tensors(tmp_path / "bad.safetensors")
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.safetensors"
+    save_tensors(path, {"a": torch.zeros(1000)})
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BadInput, match="no readable safetensors"):
+        load_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({"weight": torch.zeros(2, 3)}, "lacks bias"),
+        ({"weight": torch.zeros(2, 3), "bias": torch.zeros(2), "gate": torch.zeros(1)}, "unknown gate"),
+        ({"weight": torch.zeros(3, 2), "bias": torch.zeros(2)}, r"weight has shape \(3, 2\) instead of \(2, 3\)"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(tmp_path: Path, tensors: dict[str, torch.Tensor], said: str) -> None:
+    path = tmp_path / "w.safetensors"
+    save_tensors(path, tensors)
+    with pytest.raises(BadInput, match=said):
+        load_module(nn.Linear(3, 2), path)
+
+
+def test_a_failed_write_leaves_the_older_file_whole(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_tensors(path, {"a": torch.ones(3)})
+    shared = torch.zeros(4)
+    with pytest.raises(RuntimeError):
+        save_tensors(path, {"a": shared, "b": shared})
+    assert torch.equal(load_tensors(path)[0]["a"], torch.ones(3))
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]

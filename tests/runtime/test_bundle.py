@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from lira_runtime.bundle import Bundle
+from lira_runtime.errors import BadInput, DamagedBundle
+from lira_runtime.files import sha256_of
+
+
+def test_an_untouched_bundle_opens(toy_bundle: Path) -> None:
+    bundle = Bundle.open(toy_bundle)
+    assert bundle.digest == sha256_of(toy_bundle / "manifest.json")
+    assert bundle.graph("denoiser") == toy_bundle / "denoiser.onnx"
+    assert bundle.tokenizer_path() == toy_bundle / "tokenizer.json"
+    bundle.require_whole()
+
+
+def test_a_missing_bundle_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no bundle"):
+        Bundle.open(tmp_path / "none")
+
+
+def test_a_file_is_not_a_bundle(toy_bundle: Path) -> None:
+    with pytest.raises(BadInput, match="directory"):
+        Bundle.open(toy_bundle / "manifest.json")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tokenizer.json", "text_encoder.onnx", "denoiser.onnx.data", "decoder.onnx"],
+)
+def test_each_file_is_checked_for_presence_size_and_content(toy_bundle: Path, name: str) -> None:
+    path = toy_bundle / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DamagedBundle, match="SHA-256"):
+        Bundle.open(toy_bundle)
+    path.write_bytes(content[:-1])
+    with pytest.raises(DamagedBundle, match="bytes"):
+        Bundle.open(toy_bundle)
+    path.unlink()
+    with pytest.raises(DamagedBundle, match="lacks"):
+        Bundle.open(toy_bundle)
+
+
+def test_a_directory_without_a_manifest_is_damaged(toy_bundle: Path) -> None:
+    (toy_bundle / "manifest.json").unlink()
+    with pytest.raises(DamagedBundle, match=r"manifest\.json"):
+        Bundle.open(toy_bundle)
+
+
+def test_a_link_out_of_the_bundle_is_damaged(toy_bundle: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.onnx"
+    (toy_bundle / "decoder.onnx").rename(outside)
+    (toy_bundle / "decoder.onnx").symlink_to(outside)
+    with pytest.raises(DamagedBundle, match="outside"):
+        Bundle.open(toy_bundle)
+
+
+def test_a_huge_manifest_is_not_read(toy_bundle: Path) -> None:
+    with open(toy_bundle / "manifest.json", "ab") as file:
+        file.truncate(5 << 20)
+    with pytest.raises(DamagedBundle, match="larger"):
+        Bundle.open(toy_bundle)

@@ -1,0 +1,80 @@
+import errno
+
+import click
+import pytest
+
+from lira_runtime.errors import BadInput, DamagedBundle, LiRAError, OverBudget, ParityLost, cli_guard
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BadInput("a"), 2),
+        (OverBudget("a"), 3),
+        (ParityLost("a"), 4),
+        (DamagedBundle("a"), 5),
+        (KeyboardInterrupt(), 130),
+        (MemoryError(), 3),
+        (OSError(errno.ENOSPC, "No space left on device", "x.png"), 2),
+        (PermissionError(errno.EACCES, "Permission denied", "x.png"), 2),
+    ],
+)
+def test_each_expected_failure_is_one_line_and_its_exit_code(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        cli_guard(command)()
+    assert stop.value.code == code
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_full_disk_is_named_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "apple.png")
+
+    with pytest.raises(SystemExit):
+        cli_guard(command)()
+    stderr = capsys.readouterr().err
+    assert "disk is full" in stderr
+    assert "apple.png" in stderr
+
+
+def test_a_message_of_several_lines_becomes_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        raise BadInput("one\ntwo")
+
+    with pytest.raises(SystemExit):
+        cli_guard(command)()
+    assert capsys.readouterr().err == "error: one two\n"
+
+
+def test_a_programming_error_is_not_hidden() -> None:
+    def command() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cli_guard(command)()
+
+
+def test_a_click_usage_error_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    @cli_guard
+    @click.command()
+    @click.option("--steps", type=int)
+    def command(steps: int) -> None:
+        raise LiRAError(f"must not run with {steps}")
+
+    with pytest.raises(SystemExit) as stop:
+        command(["--steps", "many"])
+    assert stop.value.code == 2
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
+
+
+def test_success_exits_with_0() -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli_guard(lambda: None)()
+    assert stop.value.code == 0

@@ -1,0 +1,107 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from lira_runtime.errors import BadInput
+from lira_runtime.files import atomic_directory, atomic_write, sha256_of
+
+
+def test_sha256_is_that_of_the_whole_file(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 10_000  # more than one piece
+    (tmp_path / "a").write_bytes(content)
+    assert sha256_of(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    goal = tmp_path / "a.txt"
+    goal.write_text("old")
+    with pytest.raises(RuntimeError), atomic_write(goal) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert goal.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_write_replaces_the_old_file_and_has_ordinary_permissions(tmp_path: Path) -> None:
+    goal = tmp_path / "a.txt"
+    goal.write_text("old")
+    ordinary = goal.stat().st_mode
+    with atomic_write(goal) as part:
+        part.write_text("new")
+        assert goal.read_text() == "old"
+    assert goal.read_text() == "new"
+    assert goal.stat().st_mode == ordinary
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_directory_is_no_file_to_write(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is a directory"), atomic_write(tmp_path):
+        pass
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="does not exist"), atomic_write(tmp_path / "no" / "a.txt"):
+        pass
+
+
+def test_a_device_is_not_replaced() -> None:
+    with pytest.raises(BadInput, match="not an ordinary file"), atomic_write("/dev/null"):
+        pass
+
+
+def test_a_failed_directory_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), atomic_directory(tmp_path / "bundle") as part:
+        (part / "a").write_text("half")
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_directory_appears_whole_and_readable(tmp_path: Path) -> None:
+    with atomic_directory(tmp_path / "deep" / "bundle") as part:
+        (part / "a").write_text("all")
+        (part / "a").chmod(0o600)
+        assert not (tmp_path / "deep" / "bundle").exists()
+    assert (tmp_path / "deep" / "bundle" / "a").read_text() == "all"
+    (tmp_path / "ordinary").write_text("")
+    assert (tmp_path / "deep/bundle/a").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+    assert os.listdir(tmp_path / "deep") == ["bundle"]
+
+
+def test_an_empty_directory_may_be_filled(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    with atomic_directory(tmp_path / "bundle") as part:
+        (part / "a").write_text("all")
+    assert os.listdir(tmp_path / "bundle") == ["a"]
+
+
+def test_an_old_bundle_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    goal = tmp_path / "bundle"
+    goal.mkdir()
+    (goal / "manifest.json").write_text("old")
+    (goal / "stale").write_text("old")
+    with pytest.raises(BadInput, match="already holds a bundle"), atomic_directory(goal):
+        pass
+    with atomic_directory(goal, overwrite=True) as part:
+        (part / "manifest.json").write_text("new")
+    assert os.listdir(goal) == ["manifest.json"]
+    assert (goal / "manifest.json").read_text() == "new"
+    assert os.listdir(tmp_path) == ["bundle"]
+
+
+def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path) -> None:
+    goal = tmp_path / "photos"
+    goal.mkdir()
+    (goal / "cat.jpg").write_text("precious")
+    with pytest.raises(BadInput, match="not a bundle"), atomic_directory(goal, overwrite=True):
+        pass
+    assert (goal / "cat.jpg").read_text() == "precious"
+
+
+def test_a_file_in_the_way_of_a_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(BadInput, match="not a directory"), atomic_directory(tmp_path / "a"):
+        pass
+    with pytest.raises(BadInput, match="not a directory"), atomic_directory(tmp_path / "a" / "bundle"):
+        pass

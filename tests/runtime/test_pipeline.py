@@ -1,0 +1,159 @@
+"""The toy bundle's answer is known: the image's grey is the mean text state, moved by guidance (see toy_bundle.py)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_bundle import write_toy_bundle
+
+from lira_runtime.backends.onnx import OnnxBackend
+from lira_runtime.bundle import Bundle
+from lira_runtime.errors import BadInput, ParityLost
+from lira_runtime.manifest import Component
+from lira_runtime.pipeline import (
+    DenoisingStep,
+    ImageReady,
+    Pipeline,
+    PromptCut,
+    Request,
+    StageFinished,
+    StageStarted,
+)
+from lira_runtime.tokenizer import ClipTokenizer
+
+STAGES = ["text_encoder", "denoiser", "decoder"]
+
+
+class Recording:
+    """The real backend, with a diary."""
+
+    def __init__(self) -> None:
+        self.inner = OnnxBackend()
+        self.diary: list[str] = []
+
+    def load(self, component: Component, graph: Path) -> None:
+        self.diary.append(f"load {component.name}")
+        self.inner.load(component, graph)
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        self.diary.append("run")
+        return self.inner.run(inputs)
+
+    def unload(self) -> None:
+        self.diary.append("unload")
+        self.inner.unload()
+
+
+def grey(prompt: str) -> float:
+    return float(ClipTokenizer.vendored().encode(prompt).ids.mean() / 49407)
+
+
+def final(pipeline: Pipeline, request: Request) -> ImageReady:
+    *_, last = pipeline.generate(request)
+    assert isinstance(last, ImageReady)
+    return last
+
+
+@pytest.mark.parametrize("method", ["dpm", "euler"])
+def test_the_prompt_decides_the_image(toy_bundle: Path, method: str) -> None:
+    pipeline = Pipeline(Bundle.open(toy_bundle))
+    for prompt in ("a red apple", "a dog and a cat in a garden"):
+        result = final(pipeline, Request(prompt, method=method))
+        assert result.image.shape == (16, 16, 3)
+        assert result.image.dtype == np.uint8
+        np.testing.assert_allclose(result.latent, grey(prompt), atol=1e-5)
+        assert (np.abs(result.image.astype(float) - 255 * grey(prompt)) <= 0.51).all()
+
+
+def test_guidance_moves_away_from_the_empty_prompt(toy_bundle: Path) -> None:
+    prompt = "a dog and a cat in a garden with many flowers and trees"
+    result = final(Pipeline(Bundle.open(toy_bundle)), Request(prompt, guidance=3.0))
+    expected = grey("") + 3.0 * (grey(prompt) - grey(""))
+    np.testing.assert_allclose(result.latent, expected, atol=1e-5)
+
+
+def test_each_graph_is_loaded_once_run_and_unloaded_before_the_next(toy_bundle: Path) -> None:
+    backend = Recording()
+    final(Pipeline(Bundle.open(toy_bundle), backend), Request("a cat", steps=3, guidance=2.0))
+    assert backend.diary == [
+        *("load text_encoder", "run", "run", "unload"),
+        *("load denoiser", *["run"] * 6, "unload"),
+        *("load decoder", "run", "unload"),
+    ]
+
+
+def test_without_guidance_the_empty_prompt_costs_nothing(toy_bundle: Path) -> None:
+    backend = Recording()
+    final(Pipeline(Bundle.open(toy_bundle), backend), Request("a cat", steps=3, guidance=1.0))
+    assert backend.diary.count("run") == 1 + 3 + 1
+
+
+def test_events_tell_the_whole_story_in_order(toy_bundle: Path) -> None:
+    events = list(Pipeline(Bundle.open(toy_bundle)).generate(Request("a cat")))
+    assert [e.stage for e in events if isinstance(e, StageStarted)] == STAGES
+    finished = [e for e in events if isinstance(e, StageFinished)]
+    assert [e.stage for e in finished] == STAGES
+    assert all(e.seconds > 0 and e.peak_bytes > 10 << 20 for e in finished)
+    steps = [e for e in events if isinstance(e, DenoisingStep)]
+    assert [e.index for e in steps] == [0, 1, 2, 3]  # the bundle's own default
+    assert {e.total for e in steps} == {4}
+    assert {e.reasoning_steps for e in steps} == {3}
+    assert steps[0].sigma == 1.0
+    assert isinstance(events[-1], ImageReady)
+
+
+def test_closing_the_generator_stops_the_work_and_unloads(toy_bundle: Path) -> None:
+    backend = Recording()
+    events = Pipeline(Bundle.open(toy_bundle), backend).generate(Request("a cat", steps=500))
+    for event in events:
+        if isinstance(event, DenoisingStep):
+            break
+    del events, event
+    assert backend.diary == ["load text_encoder", "run", "unload", "load denoiser", "run", "unload"]
+
+
+def test_the_same_seed_gives_the_same_preview_and_another_does_not(toy_bundle: Path) -> None:
+    def first_x0(seed: int) -> Any:
+        # Before the last step x0 still carries rounding of the noise, which differs between seeds.
+        events = Pipeline(Bundle.open(toy_bundle)).generate(Request("a cat", seed=seed, method="euler"))
+        return next(e.x0 for e in events if isinstance(e, DenoisingStep))
+
+    assert (first_x0(7) == first_x0(7)).all()
+    assert (first_x0(7) != first_x0(8)).any()
+
+
+def test_a_long_prompt_says_what_was_dropped(toy_bundle: Path) -> None:
+    events = Pipeline(Bundle.open(toy_bundle)).generate(Request("cat " * 75 + "and a dog", steps=1))
+    assert next(iter(events)) == PromptCut("and a dog")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(""),
+        Request(" \t\n"),
+        Request("a", steps=0),
+        Request("a", steps=-1),
+        Request("a", steps=1001),
+        Request("a", guidance=float("nan")),
+        Request("a", guidance=-1.0),
+        Request("a", seed=-1),
+        Request("a", seed=2**64),
+        Request("a", method="heun"),
+        Request("a", shift=0.0),
+    ],
+)
+def test_a_bad_request_is_refused_at_once(toy_bundle: Path, request_: Request) -> None:
+    pipeline = Pipeline(Bundle.open(toy_bundle))
+    with pytest.raises(BadInput):
+        pipeline.generate(request_)
+
+
+def test_values_that_are_not_numbers_are_a_loss_of_parity(tmp_path: Path) -> None:
+    write_toy_bundle(tmp_path / "bad", denoiser_gain=float("inf"))
+    backend = Recording()
+    with pytest.raises(ParityLost, match="denoiser"):
+        final(Pipeline(Bundle.open(tmp_path / "bad"), backend), Request("a cat"))
+    assert backend.diary[-1] == "unload"
