@@ -31,7 +31,7 @@ def _stop_half_at_step_two(model: LiRAModel, z: torch.Tensor, t: torch.Tensor, t
     tokens = tokens + sincos_positions((z.shape[2] // 2, z.shape[3] // 2), model.preset.d_model)
     thought = loop.prepare(tokens, model.text_norm(text), model.time_embedding(t))
     r = loop.step(thought, loop.step(thought, loop.first(thought))[0])[0]
-    loop.stop.bias -= loop.stop(r).median()
+    loop.stop.bias.sub_(loop.stop(r).median())
 
 
 def _scan_inputs(G: int, N: int) -> tuple[torch.Tensor, Selection, torch.Tensor]:

@@ -44,7 +44,7 @@ def velocity_loss(v: Tensor, z_0: Tensor, eps: Tensor) -> Tensor:
 
 
 def halting_loss(halting: Tensor, halt_probability: float) -> Tensor:
-    """KL (B,) of the halting distribution p (B, T) from a truncated geometric prior (PonderNet, arXiv 2107.05407, eq. 5).
+    """KL (B,) of the halting distribution p (B, T) from a truncated geometric prior (arXiv 2107.05407, eq. 5).
 
     The prior gives step 1 nothing, since the loop takes at least two steps.
     """

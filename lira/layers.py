@@ -24,7 +24,7 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def sincos_positions(grid: Grid, width: int) -> Tensor:
-    """Fixed 2-D sine-cosine position embedding (N, width) over coordinates in [0, 1], so that it suits any resolution."""
+    """Fixed 2-D sine-cosine position embedding (N, width) over coordinates in [0, 1]: any resolution."""
     frequencies = math.pi * torch.exp(torch.linspace(0.0, math.log(32.0), width // 4))
     rows, columns = (((torch.arange(size) + 0.5) / size)[:, None] * frequencies for size in grid)
     rows = torch.cat([rows.sin(), rows.cos()], -1)[:, None].expand(*grid, -1)
@@ -141,9 +141,9 @@ class CrossStateFusion(nn.Module):
 class HyperConnection(nn.Module):
     """Static hyper-connection of expansion 2 (arXiv 2409.19606) around one sublayer T, the streams two tensors.
 
-    `matrix` is the paper's (n+1) x (n+1) HC matrix: row 0 is [0, B], the weights of T's output in each stream (its first
-    entry is the paper's constant zero and is never read); row i is [A_m, A_r], stream i's weight in T's input and in each
-    new stream. It starts with A_m one-hot, B ones and A_r the identity, which is a pre-norm residual network exactly.
+    `matrix` is the paper's (n+1) x (n+1) HC matrix: row 0 is [0, B], the weights of T's output in each stream (its
+    first entry is the paper's constant zero and is never read); row i is [A_m, A_r], stream i's weight in T's input and
+    in each new stream. It starts with A_m one-hot, B ones and A_r the identity, which is a pre-norm residual network exactly.
     """
 
     def __init__(self, index: int) -> None:

@@ -1,10 +1,10 @@
 """LiRA: a linear-time velocity network for latent flow matching.
 
-    z_t -> patch embedding -> tokens (B, N, d)
-    tokens, text, t -> latent reasoning loop -> conditioning vector
-    blocks: AdaLN-Zero -> four-direction selective scan -> Mix-FFN, joined by hyper-connections,
-            long skips from block i to block L-1-i, gated cross-state fusion with the text after every 4th block
-    final norm + projection -> velocity
+z_t -> patch embedding -> tokens (B, N, d)
+tokens, text, t -> latent reasoning loop -> conditioning vector
+blocks: AdaLN-Zero -> four-direction selective scan -> Mix-FFN, joined by hyper-connections,
+        long skips from block i to block L-1-i, gated cross-state fusion with the text after every 4th block
+final norm + projection -> velocity
 """
 
 import math
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lira.layers import CrossStateFusion, Grid, HyperConnection, MixFFN, SelectiveScan2D, modulate, sincos_positions
 from lira.presets import Preset, get_preset
 from lira.reasoning import ReasoningLoop
+from lira_runtime.errors import BadInput
 
 TIME_FREQUENCIES = 128
 Streams = tuple[Tensor, Tensor]
@@ -24,11 +25,14 @@ Streams = tuple[Tensor, Tensor]
 class TimeEmbedding(nn.Module):
     """t (B,) in [0, 1] -> (B, d_cond): sines and cosines of 1000 t, then an MLP."""
 
+    frequencies: Tensor
+
     def __init__(self, d_cond: int) -> None:
         super().__init__()
         frequencies = 1000.0 * torch.exp(-math.log(10_000.0) * torch.arange(TIME_FREQUENCIES) / TIME_FREQUENCIES)
         self.register_buffer("frequencies", frequencies, persistent=False)
-        self.mlp = nn.Sequential(nn.Linear(2 * TIME_FREQUENCIES, d_cond // 2), nn.SiLU(), nn.Linear(d_cond // 2, d_cond))
+        hidden = d_cond // 2
+        self.mlp = nn.Sequential(nn.Linear(2 * TIME_FREQUENCIES, hidden), nn.SiLU(), nn.Linear(hidden, d_cond))
 
     def forward(self, t: Tensor) -> Tensor:
         angles = t[:, None] * self.frequencies
@@ -94,9 +98,10 @@ class LiRAModel(nn.Module):
 
     def _init_weights(self) -> None:
         """AdaLN-Zero: every block starts as the identity and the velocity as zero."""
-        for linear in (*(block.modulation for block in self.blocks), self.final_modulation, self.final_proj):
-            nn.init.zeros_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        modulations = [module for name, module in self.named_modules() if name.endswith("modulation")]
+        for linear in (*modulations, self.final_proj):
+            for parameter in linear.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, z_t: Tensor, t: Tensor, text: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Velocity of the flow at z_t.
@@ -122,8 +127,6 @@ class LiRAModel(nn.Module):
         return v, info
 
     def _grid(self, z_t: Tensor) -> Grid:
-        from lira_runtime.errors import BadInput
-
         height, width = z_t.shape[-2:]
         if height % self.patch_size or width % self.patch_size:
             raise BadInput(f"A latent of {height}x{width} cannot be cut into patches of {self.patch_size}.")
@@ -131,7 +134,8 @@ class LiRAModel(nn.Module):
 
     def _run_blocks(self, tokens: Tensor, cond: Tensor, text: Tensor, grid: Grid) -> Tensor:
         """All blocks; returns the mean of the two streams (B, N, d)."""
-        streams, half, skips = (tokens, tokens), self.preset.blocks // 2, []
+        streams, half = (tokens, tokens), self.preset.blocks // 2
+        skips: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             streams = block(streams, skips.pop() if skips and block.skip is not None else None, cond, text, grid)
             if index < half:

@@ -84,7 +84,10 @@ def count_parameters(name: str) -> int:
 def main() -> None:
     """Print the table; exit status 1 when a preset is outside its tolerance."""
     wrong = []
-    print(f"{'preset':8}{'blocks':>7}{'d_model':>9}{'d_state':>9}{'parameters':>14}{'fp16 MiB':>10}{'published':>12}{'off':>8}")
+    print(
+        f"{'preset':8}{'blocks':>7}{'d_model':>9}{'d_state':>9}{'parameters':>14}{'fp16 MiB':>10}"
+        f"{'published':>12}{'off':>8}"
+    )
     for name, preset in PRESETS.items():
         count = count_parameters(name)
         row = f"{name:8}{preset.blocks:7}{preset.d_model:9}{preset.d_state:9}{count:14,}{count * 2 / 2**20:10.1f}"

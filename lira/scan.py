@@ -70,7 +70,7 @@ def scan_chunked(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tens
 def scan_pair(x: Tensor, forward: Selection, backward: Selection, D: Tensor, chunk: int) -> Tensor:
     """Sum of a forward and a backward scan over one layout of the tokens, reading x once for both.
 
-    Equals `scan_sequential(x, *forward, D_f) + flip(scan_sequential(flip(x), *flip(backward), D_b))` with D = D_f + D_b.
+    Equals `scan_sequential(x, *forward, D_f) + flip(scan_sequential(flip(x), *flip(backward), D_b))`, D = D_f + D_b.
 
     Args:
         x: (G, N, H, P). forward, backward: one `Selection` each. D: (H,), the sum of both directions' skips.

@@ -80,7 +80,7 @@ class TextEncoder(nn.Module):
         self.clip = CLIPTextModel(preset.config())
         if preset.table_rank:
             table = FactoredEmbedding(VOCABULARY_SIZE, preset.table_rank, preset.width)
-            self.clip.embeddings.token_embedding = table
+            self.clip.embeddings.token_embedding = table  # type: ignore[assignment]
 
     @property
     def width(self) -> int:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from lira_export.components import build_components
 from lira_export.onnx.export import Say, export_component
@@ -60,9 +59,7 @@ def _manifest(
         format_version=manifest.FORMAT_VERSION,
         target="onnx",
         preset=order.config,
-        latent=manifest.Latent(
-            name=kind.name, channels=kind.channels, scale=kind.scale, patch_size=kind.patch_size
-        ),
+        latent=manifest.Latent(name=kind.name, channels=kind.channels, scale=kind.scale, patch_size=kind.patch_size),
         resolution=models.resolution,
         sampler=SAMPLER,
         tokenizer=tokenizer,

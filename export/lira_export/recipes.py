@@ -1,9 +1,9 @@
 """Quantization recipes: named data, each with the parity that it must keep."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from types import MappingProxyType
-from collections.abc import Mapping
 
 from lira_runtime.errors import BadInput
 
@@ -12,8 +12,8 @@ from lira_runtime.errors import BadInput
 class Recipe:
     """How one export stores its weights.
 
-    `keep_float` are patterns of module paths, by component, whose weights stay float32: the state-space selection (B, C,
-    dt, A), gates and plans of the reasoning loop, time, first and last layer. `least_psnr_db` is the PSNR in dB against
+    `keep_float` are patterns of module paths, by component, whose weights stay float32: the state-space selection (B,
+    C, dt, A), gates and plans of the reasoning loop, time, first and last layer. `least_psnr_db` is the PSNR in dB against
     eager float32, by component, below which the export fails. `quantizes` is False for plain float32.
     """
 

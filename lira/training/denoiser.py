@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lira.checkpoint import save_module
 from lira.flow import TimeDistribution, halting_loss, noised, velocity_loss
 from lira.model import LiRAModel
+from lira.text import TOKENS, TextEncoder
 from lira.training.loop import Ema, LoopSettings, TrainingState, optimise, training_clock
+from lira_runtime.progress import Progress
+from lira_runtime.tokenizer import ClipTokenizer
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,9 @@ class Batch:
 class PackedScenes:
     """Latents (N, C, h, w) with the text states of their captions, stored once for each distinct caption."""
 
-    latents: np.ndarray
+    latents: NDArray[np.float16]
     states: Tensor
-    caption_of: np.ndarray
+    caption_of: NDArray[np.int64]
     empty_state: Tensor
 
     def batches(self, batch: int, caption_dropout: float, seed: int) -> Iterator[Batch]:
@@ -56,6 +60,24 @@ class PackedScenes:
                 text = self.states[torch.from_numpy(self.caption_of[index])].float()
                 text[torch.from_numpy(rng.random(batch) < caption_dropout)] = self.empty_state.float()
                 yield Batch(torch.from_numpy(self.latents[index].astype(np.float32)), text)
+
+
+@torch.inference_mode()
+def pack_scenes(
+    latents: NDArray[np.float16], captions: list[str], encoder: TextEncoder, tokenizer: ClipTokenizer, batch: int = 64
+) -> PackedScenes:
+    """Encode every distinct caption once, and the empty one; states are kept as float16."""
+    distinct = sorted(set(captions))
+    index = {caption: i for i, caption in enumerate(distinct)}
+    states = torch.empty(len(distinct) + 1, TOKENS, encoder.width, dtype=torch.float16)
+    with Progress(len(states), "encode captions") as progress, torch.autocast("cpu", torch.bfloat16):
+        for first in range(0, len(states), batch):
+            some = [*distinct, ""][first : first + batch]
+            ids = np.concatenate([tokenizer.encode(caption).ids for caption in some])
+            states[first : first + len(some)] = encoder(torch.from_numpy(ids)).half()
+            progress.advance(len(some))
+    caption_of = np.array([index[caption] for caption in captions])
+    return PackedScenes(latents, states[:-1], caption_of, states[-1])
 
 
 def new_state(config_name: str, in_channels: int, d_text: int, patch_size: int, recipe: Recipe) -> TrainingState:
@@ -86,7 +108,7 @@ def train(
 ) -> float:
     """Train until the budget is spent; the weights (float16, EMA) go to out/denoiser.safetensors. Returns the loss."""
     state.model.train()
-    model = torch.compile(state.model) if compiled else state.model
+    model: torch.nn.Module = torch.compile(state.model) if compiled else state.model  # type: ignore[assignment]
     recent: list[float] = []
     for progress, log in training_clock(state, settings, out / "state.safetensors"):
         loss, velocity = training_loss(model, next(batches), recipe)

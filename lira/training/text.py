@@ -1,7 +1,8 @@
 """Train the demo's CLIP text encoder on captions alone: its states must tell what a scene holds.
 
-Linear heads read every attribute of the scene (things, relation, background, size, position) from the last state and from
-the mean of the states, which are what the denoiser pools; afterwards the heads are thrown away and the encoder is frozen.
+Linear heads read every attribute of the scene (things, relation, background, size, position) from the last state and
+from the mean of the states, which are what the denoiser pools; afterwards the heads are thrown away and the encoder is
+frozen.
 """
 
 from dataclasses import dataclass
@@ -59,8 +60,7 @@ class AttributeReader(nn.Module):
 def labels(scenes: list[Scene]) -> dict[str, Tensor]:
     """Index of every attribute's value, (B,) int64 each."""
     return {
-        name: torch.tensor([values.index(getattr(scene, name)) for scene in scenes])
-        for name, values in CHOICES.items()
+        name: torch.tensor([values.index(getattr(scene, name)) for scene in scenes]) for name, values in CHOICES.items()
     }
 
 
@@ -73,6 +73,7 @@ def silence_unseen_words(encoder: TextEncoder, tokenizer: ClipTokenizer) -> None
     """Zero the table rows of words that no caption uses, so that a word never trained on says nothing."""
     table = encoder.clip.embeddings.token_embedding
     assert isinstance(table, FactoredEmbedding)
+    nn.init.normal_(table.expand.weight, std=0.05)
     rng = np.random.default_rng(0)
     seen = torch.zeros(len(table.table.weight), 1)
     seen[tokenise(tokenizer, [sample_split(rng, held_out=False).caption for _ in range(5000)]).unique()] = 1
@@ -93,8 +94,6 @@ def accuracy(model: AttributeReader, tokenizer: ClipTokenizer, count: int = 512)
 def new_state(recipe: Recipe, tokenizer: ClipTokenizer) -> TrainingState:
     """A fresh encoder with heads, optimiser and EMA."""
     encoder = TextEncoder("demo")
-    nn.init.normal_(encoder.clip.embeddings.token_embedding.table.weight, std=1.0)
-    nn.init.normal_(encoder.clip.embeddings.token_embedding.expand.weight, std=0.05)
     silence_unseen_words(encoder, tokenizer)
     model = AttributeReader(encoder)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.peak_rate, weight_decay=0.0, betas=(0.9, 0.99))

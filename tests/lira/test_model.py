@@ -90,7 +90,7 @@ def test_hyper_connections_start_as_a_pre_norm_residual_network() -> None:
     assert float((model(*batch)[0] - plain_residual(model, *batch)).abs().max()) <= 1e-12
 
 
-def test_a_long_skip_joins_block_i_to_block_L_minus_1_minus_i() -> None:
+def test_a_long_skip_joins_a_block_to_its_mirror() -> None:
     model = nano().eval()
     taken: dict[int, torch.Tensor] = {}
     given: dict[int, torch.Tensor] = {}

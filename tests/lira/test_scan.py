@@ -25,7 +25,12 @@ def flip(selection: Selection) -> Selection:
 
 
 shapes = st.tuples(
-    st.integers(0, 2**31), st.integers(1, 2), st.integers(1, 400), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4)
+    st.integers(0, 2**31),
+    st.integers(1, 2),
+    st.integers(1, 400),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 4),
 )
 
 

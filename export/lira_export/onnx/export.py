@@ -39,7 +39,9 @@ def export_component(
     model = _simplified(to_onnx(component), graph, samples, say)
     graph_error = max(float(np.abs(found - s.reference).max()) for s, found in _runs(graph, samples))
     if not graph_error <= GREATEST_GRAPH_ERROR:
-        raise ParityLost(f"{name}: the float32 graph is {graph_error:.2e} from eager, allowed {GREATEST_GRAPH_ERROR:.0e}.")
+        raise ParityLost(
+            f"{name}: the float32 graph is {graph_error:.2e} from eager, allowed {GREATEST_GRAPH_ERROR:.0e}."
+        )
     psnr, threshold = None, recipe.least_psnr_db.get(name)
     if recipe.quantizes:
         say(f"{name}: quantizing ({recipe.name})")
@@ -47,7 +49,9 @@ def export_component(
         _save(model, graph)
         psnr = min(psnr_db(found, sample.reference) for sample, found in _runs(graph, samples))
     if psnr is not None and threshold is not None and not psnr >= threshold:
-        raise ParityLost(f"{name}: recipe {recipe.name} keeps {psnr:.1f} dB against eager, {threshold:.0f} dB are needed.")
+        raise ParityLost(
+            f"{name}: recipe {recipe.name} keeps {psnr:.1f} dB against eager, {threshold:.0f} dB are needed."
+        )
     parity = manifest.Parity(
         fp32_max_abs=graph_error,
         quantized_psnr_db=None if psnr is None else min(psnr, 200.0),

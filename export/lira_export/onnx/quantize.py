@@ -3,8 +3,8 @@
     x_q, s_x, z_x = DynamicQuantizeLinear(x)                      uint8, one scale for the tensor
     y = Cast(MatMulInteger(x_q, W_q, z_x)) * (s_x * s_W) + b      s_W one scale for each output channel
 
-onnxruntime fuses these nodes into one kernel. Its own `quantize_dynamic` writes the same graph but takes time superlinear
-in the nodes. Token tables are stored as int8 rows with one scale each, convolution weights as int8 that the runtime
+onnxruntime fuses these nodes into one kernel. Its own `quantize_dynamic` writes the same graph but takes time
+superlinear in the nodes. Token tables are stored as int8 rows with one scale each, convolution weights as int8 that the runtime
 unpacks at load, which is right for the decoder's few hundred kilobytes only.
 """
 
@@ -76,7 +76,7 @@ class _Quantizer:
         """x @ W + b, W possibly stored (out, in)."""
         weight = _constant(node.inputs[1], rank=2)
         alpha, beta, trans_a = (node.attributes.get(n) for n in ("alpha", "beta", "transA"))
-        plain = all(a is None or a.as_float() == 1.0 for a in (alpha, beta)) and (trans_a is None or not trans_a.as_int())
+        plain = all(a is None or a.as_float() == 1.0 for a in (alpha, beta)) and not (trans_a and trans_a.as_int())
         if weight is None or not plain:
             return False
         trans_b = node.attributes.get("transB")
@@ -91,7 +91,7 @@ class _Quantizer:
         axis = node.attributes.get("axis")
         if table is None or (axis is not None and axis.as_int() != 0):
             return False
-        packed, name = quantize_weight(table, axis=0), str(node.inputs[0].name)
+        packed, name = quantize_weight(table, axis=0), _name(node.inputs[0])
         rows = self._add(node, "Gather", [self._initializer(f"{name}.int8", packed.q), node.inputs[1]], "rows")
         scale = self._initializer(f"{name}.scale", packed.scale[:, None])
         scales = self._add(node, "Gather", [scale, node.inputs[1]], "scales")
@@ -104,7 +104,7 @@ class _Quantizer:
         weight = _constant(node.inputs[1], rank=4)
         if weight is None or weight.shape[1] == 1:
             return False
-        packed, name = quantize_weight(weight, axis=0), str(node.inputs[1].name)
+        packed, name = quantize_weight(weight, axis=0), _name(node.inputs[1])
         q, scale = self._initializer(f"{name}.int8", packed.q), self._initializer(f"{name}.scale", packed.scale)
         node.replace_input_with(1, self._add(node, "DequantizeLinear", [q, scale], "weight", {"axis": 0}))
         return True
@@ -117,7 +117,7 @@ class _Quantizer:
                 del self.graph.initializers[name]
 
     def _integer_product(self, node: ir.Node, weight: NDArray[np.float32], bias: ir.Value | None) -> None:
-        packed, name = quantize_weight(weight, axis=1), str(node.inputs[1].name)
+        packed, name = quantize_weight(weight, axis=1), _name(node.inputs[1])
         x, x_scale, x_zero = self._quantized_activation(node)
         q = self._initializer(f"{name}.int8", packed.q)
         product = self._add(node, "MatMulInteger", [x, q, x_zero], "product")
@@ -142,13 +142,18 @@ class _Quantizer:
     def _initializer(self, name: str, array: NDArray[np.generic]) -> ir.Value:
         if name in self.graph.initializers:
             return self.graph.initializers[name]
-        value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-        value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
+        tensor = ir.tensor(array, name=name)
+        value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
         self.graph.register_initializer(value)
         return value
 
     def _add(
-        self, before: ir.Node, op: str, inputs: list[ir.Value | None], suffix: str, attributes: dict[str, int] | None = None
+        self,
+        before: ir.Node,
+        op: str,
+        inputs: list[ir.Value | None],
+        suffix: str,
+        attributes: dict[str, int] | None = None,
     ) -> ir.Value:
         made = ir.node(op, inputs, attributes or {}, name=f"{before.name}/{suffix}")
         made.outputs[0].name = f"{before.outputs[0].name}/{suffix}"
@@ -157,11 +162,16 @@ class _Quantizer:
 
     def _replace(self, node: ir.Node, result: ir.Value) -> None:
         old = node.outputs[0]
-        result.shape, result.dtype = old.shape, old.dtype
+        result.shape, result.type = old.shape, old.type
         old.replace_all_uses_with(result, replace_graph_outputs=True)
         name = old.name
         self.graph.remove(node, safe=True)
         result.name = name
+
+
+def _name(value: ir.Value | None) -> str:
+    assert value is not None and value.name is not None
+    return value.name
 
 
 def _constant(value: ir.Value | None, rank: int) -> NDArray[np.float32] | None:

@@ -1,7 +1,7 @@
 """onnxsim as a step of the pipeline; the exporter compares its result with its input.
 
-Large weights are taken out before and put back after: onnxsim works on one protobuf message, which may not pass 2 GB, and
-it has nothing to fold in a matrix of weights.
+Large weights are taken out before and put back after: onnxsim works on one protobuf message, which may not pass 2 GB,
+and it has nothing to fold in a matrix of weights.
 """
 
 import onnx_ir as ir
@@ -29,7 +29,7 @@ def _take_out_large(model: ir.Model) -> dict[str, ir.TensorProtocol]:
             taken[name] = tensor
             model.graph.initializers.pop(name)
             value.const_value = None
-            value.shape, value.dtype = ir.Shape(tensor.shape), tensor.dtype
+            value.shape, value.dtype = ir.Shape(tensor.numpy().shape), tensor.dtype
             model.graph.inputs.append(value)
     return taken
 

@@ -1,7 +1,8 @@
-"""Traceable twin of `lira.model.LiRAModel` for one latent size: the same parameter names, so that weights load strictly.
+"""Traceable twin of `lira.model.LiRAModel` for one latent size; same parameter names, so weights load strictly.
 
-What differs from the eager model: batch 1 and sizes fixed, so that every shape is a constant; positions are a buffer; the
-reasoning loop runs all its steps with an `alive` multiplier that freezes a plan that has halted; one output more, the steps.
+What differs from the eager model: batch 1 and sizes fixed, so that every shape is a constant; positions are a buffer;
+the reasoning loop runs all its steps with an `alive` multiplier that freezes a plan that has halted; the steps taken are
+an output.
 """
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from lira.layers import CrossStateFusion, Grid, HyperConnection, MixFFN, SelectiveScan2D, modulate, sincos_positions
 from lira.model import LiRAModel, TimeEmbedding
 from lira.presets import Preset
-from lira.reasoning import HALT_ABOVE, LEAST_STEPS, ReasoningLoop, Reasoned
+from lira.reasoning import HALT_ABOVE, LEAST_STEPS, Reasoned, ReasoningLoop
 
 
 class TraceableReasoning(ReasoningLoop):
@@ -51,7 +52,9 @@ class TraceableBlock(nn.Module):
         if self.has_skip:
             self.skip = nn.Parameter(torch.zeros(preset.d_model))
 
-    def forward(self, first: Tensor, second: Tensor, skipped: Tensor | None, cond: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, first: Tensor, second: Tensor, skipped: Tensor | None, cond: Tensor, text: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """first, second (1, N, d): the streams; cond (1, d_cond); text (1, M, d_text) normalised -> the new streams."""
         if skipped is not None:
             change = self.skip * skipped
@@ -85,7 +88,7 @@ class TraceableDenoiser(nn.Module):
         self.final_proj = nn.Linear(preset.d_model, p**2 * eager.in_channels)
 
     def forward(self, latent: Tensor, timestep: Tensor, text_states: Tensor) -> tuple[Tensor, Tensor]:
-        """latent (1, C, h, w), timestep (1,) in [0, 1], text_states (1, 77, d_text) -> velocity, reasoning_steps int32."""
+        """latent (1, C, h, w), timestep (1,), text_states (1, 77, d_text) -> velocity, reasoning_steps int32."""
         text = self.text_norm(text_states)
         tokens = self.patch_embedding(latent).flatten(2).transpose(1, 2) + self.positions
         time = self.time_embedding(timestep)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lira.text import TOKENS, FactoredEmbedding, TextEncoder
+from lira.text import TOKENS, VOCABULARY_SIZE, FactoredEmbedding, TextEncoder
 
 
 class _Embeddings(nn.Module):
@@ -17,7 +17,7 @@ class _Embeddings(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Causal self-attention of CLIP; mask (M, M) holds 0 where a token may look and a large negative number elsewhere."""
+    """Causal self-attention of CLIP; mask (M, M) is 0 where a token may look, very negative elsewhere."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -72,8 +72,9 @@ class TraceableTextEncoder(nn.Module):
     def __init__(self, eager: TextEncoder) -> None:
         super().__init__()
         preset = eager.preset
-        table = nn.Embedding(eager.clip.config.vocab_size, preset.width) if not preset.table_rank else None
-        table = table or FactoredEmbedding(eager.clip.config.vocab_size, preset.table_rank or 0, preset.width)
+        table: nn.Module = nn.Embedding(VOCABULARY_SIZE, preset.width)
+        if preset.table_rank:
+            table = FactoredEmbedding(VOCABULARY_SIZE, preset.table_rank, preset.width)
         self.embeddings = _Embeddings(table, preset.width)
         self.encoder = _Encoder(preset.width, preset.heads, preset.layers)
         self.final_layer_norm = nn.LayerNorm(preset.width)

@@ -1,0 +1,101 @@
+"""`lira-train`: one subcommand a stage of the demo, in the order in which they are run."""
+
+from pathlib import Path
+
+import click
+import torch
+
+from lira.data.pack import load_packed
+from lira.latents import latent_kind
+from lira.text import load_text_encoder
+from lira.training import autoencoder, denoiser, text
+from lira.training.loop import LoopSettings, TrainingState
+from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
+from lira_runtime.tokenizer import ClipTokenizer
+
+FOLDER = click.Path(path_type=Path)
+out_option = click.option("--out", type=FOLDER, required=True, help="Folder for the state and the weights.")
+minutes_option = click.option("--minutes", type=click.FloatRange(min=0, min_open=True), required=True)
+threads_option = click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+resume_option = click.option("--resume", is_flag=True, help="Go on from the state in --out.")
+
+
+@click.group(epilog=EXIT_CODES_HELP)
+def command() -> None:
+    """Train the parts of LiRA; every stage can be stopped at any time and resumed."""
+    torch.manual_seed(0)
+
+
+@command.command("autoencoder")
+@click.option("--emoji", type=FOLDER, required=True, help="The Fluent Emoji package, .tgz or unpacked.")
+@click.option("--latent", default="demo", show_default=True, help="Latent kind.")
+@out_option
+@minutes_option
+@threads_option
+@resume_option
+def autoencoder_command(emoji: Path, latent: str, out: Path, minutes: float, threads: int, resume: bool) -> None:
+    """Encoder and tiny decoder, together, on rendered scenes."""
+    autoencoder.run(emoji, out, latent, minutes, threads, resume)
+
+
+@command.command("text")
+@out_option
+@minutes_option
+@threads_option
+@resume_option
+def text_command(out: Path, minutes: float, threads: int, resume: bool) -> None:
+    """The small CLIP text encoder, on captions alone."""
+    torch.set_num_threads(threads)
+    tokenizer, recipe = ClipTokenizer.vendored(), text.Recipe()
+    state = text.new_state(recipe, tokenizer)
+    _prepare(state, out, resume)
+    text.train(state, tokenizer, recipe, LoopSettings(60 * minutes), out)
+
+
+@command.command("denoiser")
+@click.option("--config", default="nano", show_default=True, help="Preset.")
+@click.option("--data", type=FOLDER, required=True, help="Folder that `python -m lira.data.pack` wrote.")
+@click.option("--latent", default="demo", show_default=True, help="Latent kind of the data.")
+@click.option("--text-preset", default="demo", show_default=True, help="Text encoder preset.")
+@click.option("--text-encoder", type=FOLDER, required=True, help="Weights of the frozen text encoder.")
+@click.option("--batch", type=click.IntRange(min=1), default=denoiser.Recipe.batch, show_default=True)
+@click.option("--compile", "compiled", is_flag=True, help="torch.compile: minutes to start, a fifth faster after.")
+@out_option
+@minutes_option
+@threads_option
+@resume_option
+def denoiser_command(
+    config: str,
+    data: Path,
+    latent: str,
+    text_preset: str,
+    text_encoder: Path,
+    batch: int,
+    compiled: bool,
+    out: Path,
+    minutes: float,
+    threads: int,
+    resume: bool,
+) -> None:
+    """The velocity network, by flow matching on packed latents."""
+    torch.set_num_threads(threads)
+    kind, recipe = latent_kind(latent), denoiser.Recipe(batch=batch)
+    latents, captions = load_packed(data)
+    encoder = load_text_encoder(text_preset, text_encoder)
+    state = denoiser.new_state(config, kind.channels, encoder.width, kind.patch_size, recipe)
+    _prepare(state, out, resume)
+    scenes = denoiser.pack_scenes(latents, captions, encoder, ClipTokenizer.vendored())
+    batches = scenes.batches(recipe.batch, recipe.caption_dropout, seed=state.step)
+    denoiser.train(state, batches, recipe, LoopSettings(60 * minutes), out, compiled)
+
+
+def _prepare(state: TrainingState, out: Path, resume: bool) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    if resume:
+        state.load(out / "state.safetensors")
+
+
+main = cli_guard(command)
+
+if __name__ == "__main__":
+    main()

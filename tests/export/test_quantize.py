@@ -1,0 +1,100 @@
+"""The int8 pass: its arithmetic, what it leaves alone, and that the file really is quantized."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from lira_export.onnx.quantize import quantize, quantize_weight
+from lira_export.recipes import Recipe, get_recipe
+
+INT8 = Recipe("test", quantizes=True)
+
+
+def linear_model(weight: np.ndarray, name: str = "layer/MatMul_0") -> ir.Model:
+    """y = x @ W for x (5, in)."""
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMul", ["x", "w"], ["y"], name=name)],
+        "linear",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [5, weight.shape[0]])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, weight.shape[1]])],
+        [onnx.numpy_helper.from_array(weight, "w")],
+    )
+    return ir.from_proto(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10))
+
+
+def run(model: ir.Model, **inputs: np.ndarray) -> np.ndarray:
+    session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, inputs)[0]
+
+
+@settings(max_examples=50, deadline=None)
+@given(hnp.arrays(np.float32, (6, 9), elements=st.floats(-100, 100, width=32)))
+def test_a_weight_comes_back_within_half_a_step_of_its_channel(weight: np.ndarray) -> None:
+    packed = quantize_weight(weight, axis=1)
+    error = np.abs(packed.q * packed.scale - weight)
+    assert (error <= packed.scale / 2 * 1.001 + 1e-12).all()
+    assert packed.q.min() >= -127
+
+
+def test_the_quantized_product_equals_its_integer_arithmetic() -> None:
+    rng = np.random.default_rng(0)
+    weight, x = rng.normal(size=(64, 32)).astype(np.float32), rng.normal(size=(5, 64)).astype(np.float32)
+    found = run(quantize(linear_model(weight), "denoiser", INT8), x=x)
+    low, high = min(x.min(), 0.0), max(x.max(), 0.0)
+    step = (high - low) / 255
+    zero = np.round(-low / step)
+    x_q = np.clip(np.round(x / step) + zero, 0, 255)
+    w_step = np.abs(weight).max(0) / 127
+    wanted = ((x_q - zero) @ np.round(weight / w_step)) * step * w_step
+    assert np.abs(found - wanted).max() <= 1e-3
+    assert 0 < np.abs(found - x @ weight).max() < 0.2
+
+
+def test_a_module_that_the_recipe_keeps_stays_float() -> None:
+    weight = np.ones((64, 32), np.float32)
+    model = linear_model(weight, name="blocks.3.scan.select/MatMul_0")
+    with pytest.raises(RuntimeError, match="quantized nothing"):
+        quantize(model, "denoiser", get_recipe("int8"))
+    assert [node.op_type for node in model.graph] == ["MatMul"]
+
+
+def test_two_products_of_one_activation_quantize_it_once() -> None:
+    weights = [np.random.default_rng(i).normal(size=(64, 32)).astype(np.float32) for i in range(2)]
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("MatMul", ["x", "w0"], ["a"], name="one/MatMul"),
+            onnx.helper.make_node("MatMul", ["x", "w1"], ["b"], name="two/MatMul"),
+            onnx.helper.make_node("Add", ["a", "b"], ["y"]),
+        ],
+        "two",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [5, 64])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, 32])],
+        [onnx.numpy_helper.from_array(weight, f"w{i}") for i, weight in enumerate(weights)],
+    )
+    model = ir.from_proto(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10))
+    operations = [node.op_type for node in quantize(model, "denoiser", INT8).graph]
+    assert operations.count("DynamicQuantizeLinear") == 1 and operations.count("MatMulInteger") == 2
+
+
+def test_an_exported_denoiser_holds_int8_where_the_recipe_says_and_float_where_it_does_not(bundle_folder: Path) -> None:
+    graph = onnx.load(bundle_folder / "denoiser.onnx", load_external_data=False).graph
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 2}
+    int8 = {name for name, kind in kinds.items() if kind == onnx.TensorProto.INT8}
+    for block in range(8):
+        for module in ("scan.in_proj", "scan.out_proj", "ffn.fc1", "ffn.fc2", "modulation"):
+            assert f"blocks.{block}.{module}.weight.int8" in int8
+        assert kinds[f"blocks.{block}.scan.select.weight"] == onnx.TensorProto.FLOAT
+    assert not [name for name in int8 if name.startswith(("reasoning", "time_embedding", "final_proj"))]
+
+
+def test_the_int8_denoiser_is_about_a_quarter_of_its_float_size(bundle_folder: Path, small_models) -> None:  # type: ignore[no-untyped-def]
+    float_bytes = 4 * sum(parameter.numel() for parameter in small_models.denoiser.parameters())
+    size = sum(path.stat().st_size for path in bundle_folder.glob("denoiser.onnx*"))
+    assert size < 0.4 * float_bytes

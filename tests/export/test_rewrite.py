@@ -1,0 +1,82 @@
+"""Traceable twins against the eager modules they mirror."""
+
+import pytest
+import torch
+
+from lira.model import LiRAModel
+from lira.presets import get_preset
+from lira.reasoning import HALT_ABOVE, ReasoningLoop
+from lira.text import seeded_text_encoder
+from lira_export.rewrite.denoiser import TraceableReasoning, traceable_denoiser
+from lira_export.rewrite.text_encoder import traceable_text_encoder
+from lira_export.sources import wake_zero_weights
+
+
+def model(patch_size: int = 2) -> LiRAModel:
+    torch.manual_seed(0)
+    made = LiRAModel("nano", in_channels=4, d_text=32, patch_size=patch_size).eval()
+    wake_zero_weights(made)
+    with torch.no_grad():
+        for block in made.blocks:
+            if block.skip is not None:
+                block.skip.normal_()
+            block.scan_connection.matrix.add_(0.1 * torch.randn(3, 3))
+    return made
+
+
+@torch.no_grad()
+def centre_stop_gate(loop: ReasoningLoop, inputs: tuple[torch.Tensor, ...]) -> None:
+    """Make the stop gate open at different steps for different samples."""
+    thought = loop.prepare(*inputs)
+    r = loop.step(thought, loop.step(thought, loop.first(thought))[0])[0]
+    loop.stop.bias.sub_(loop.stop(r).median())
+
+
+@torch.no_grad()
+def test_the_fixed_loop_equals_early_exit_bit_for_bit_in_float64() -> None:
+    loop = model().double().reasoning
+    inputs = tuple(torch.randn(*shape).double() for shape in ((16, 64, 192), (16, 77, 32), (16, 384)))
+    centre_stop_gate(loop, inputs)
+    fixed = TraceableReasoning(get_preset("nano"), 32).double()
+    fixed.load_state_dict(loop.state_dict(), strict=True)
+    early, unrolled = loop(*inputs), fixed(*inputs)
+    assert len(set(early.steps.tolist())) > 1, "the samples must stop at different steps for this test to say anything"
+    assert torch.equal(early.plan, unrolled.plan)
+    assert early.steps.tolist() == unrolled.steps.tolist()
+
+
+@torch.no_grad()
+def test_a_sample_stops_at_the_first_open_gate_after_two_steps() -> None:
+    loop = model().double().reasoning
+    inputs = tuple(torch.randn(*shape).double() for shape in ((6, 16, 192), (6, 77, 32), (6, 384)))
+    centre_stop_gate(loop, inputs)
+    steps = loop(*inputs).steps
+    thought = loop.prepare(*inputs)
+    r, gates = loop.first(thought), []
+    for _ in range(loop.most_steps):
+        r, s = loop.step(thought, r)
+        gates.append(s[:, 0] > HALT_ABOVE)
+    for sample in range(6):
+        opened = [k for k in range(2, loop.most_steps + 1) if gates[k - 1][sample]]
+        assert steps[sample] == (opened[0] if opened else loop.most_steps)
+
+
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("patch_size", "size"), [(1, (6, 6)), (2, (8, 8)), (2, (4, 12)), (4, (16, 8))])
+def test_the_traceable_denoiser_equals_the_eager_one(patch_size: int, size: tuple[int, int]) -> None:
+    eager = model(patch_size)
+    inputs = (torch.randn(1, 4, *size), torch.rand(1), torch.randn(1, 77, 32))
+    v, info = eager(*inputs)
+    velocity, steps = traceable_denoiser(eager, size)(*inputs)
+    assert v.abs().max() > 0.01
+    assert float((velocity - v).abs().max()) <= 1e-5
+    assert steps.tolist() == info["total_steps"].tolist() and steps.dtype == torch.int32
+
+
+@torch.no_grad()
+def test_the_traceable_text_encoder_equals_transformers() -> None:
+    eager = seeded_text_encoder("demo", seed=1)
+    ids = torch.randint(0, 49408, (1, 77), dtype=torch.int32)
+    assert float((traceable_text_encoder(eager)(ids) - eager(ids)).abs().max()) <= 1e-5
