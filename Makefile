@@ -8,7 +8,7 @@ BASE_BIN := $(BASE_VENV)/bin
 STAMP := $(VENV)/.installed
 BASE_STAMP := $(BASE_VENV)/.installed
 PACKAGES := lira export/lira_export runtime/lira_runtime
-CODE := $(PACKAGES) tests
+CODE := $(PACKAGES) tests benchmarks train.py test_lira.py
 
 .PHONY: demo test test-slow test-base lint format bench schema clean
 

@@ -143,7 +143,7 @@ class HyperConnection(nn.Module):
 
     `matrix` is the paper's (n+1) x (n+1) HC matrix: row 0 is [0, B], the weights of T's output in each stream (its
     first entry is the paper's constant zero and is never read); row i is [A_m, A_r], stream i's weight in T's input and
-    in each new stream. It starts with A_m one-hot, B ones and A_r the identity, which is a pre-norm residual network exactly.
+    in each new stream. It starts with A_m one-hot, B ones and A_r the identity: a pre-norm residual network exactly.
     """
 
     def __init__(self, index: int) -> None:

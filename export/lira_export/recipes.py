@@ -13,8 +13,8 @@ class Recipe:
     """How one export stores its weights.
 
     `keep_float` are patterns of module paths, by component, whose weights stay float32: the state-space selection (B,
-    C, dt, A), gates and plans of the reasoning loop, time, first and last layer. `least_psnr_db` is the PSNR in dB against
-    eager float32, by component, below which the export fails. `quantizes` is False for plain float32.
+    C, dt, A), gates and plans of the reasoning loop, time, first and last layer. `least_psnr_db` is the PSNR in dB
+    against eager float32, by component, below which the export fails. `quantizes` is False for plain float32.
     """
 
     name: str

@@ -16,7 +16,7 @@ def model(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], width: in
         nodes,
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, width])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, width])],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
     return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))

@@ -78,12 +78,14 @@ def test_two_products_of_one_activation_quantize_it_once() -> None:
         [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, 32])],
         [onnx.numpy_helper.from_array(weight, f"w{i}") for i, weight in enumerate(weights)],
     )
-    model = ir.from_proto(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10))
+    model = ir.from_proto(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    )
     operations = [node.op_type for node in quantize(model, "denoiser", INT8).graph]
     assert operations.count("DynamicQuantizeLinear") == 1 and operations.count("MatMulInteger") == 2
 
 
-def test_an_exported_denoiser_holds_int8_where_the_recipe_says_and_float_where_it_does_not(bundle_folder: Path) -> None:
+def test_an_exported_denoiser_holds_int8_where_the_recipe_says_and_float_elsewhere(bundle_folder: Path) -> None:
     graph = onnx.load(bundle_folder / "denoiser.onnx", load_external_data=False).graph
     kinds = {tensor.name: tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 2}
     int8 = {name for name, kind in kinds.items() if kind == onnx.TensorProto.INT8}

@@ -61,8 +61,6 @@ def test_a_sample_stops_at_the_first_open_gate_after_two_steps() -> None:
         assert steps[sample] == (opened[0] if opened else loop.most_steps)
 
 
-
-
 @torch.no_grad()
 @pytest.mark.parametrize(("patch_size", "size"), [(1, (6, 6)), (2, (8, 8)), (2, (4, 12)), (4, (16, 8))])
 def test_the_traceable_denoiser_equals_the_eager_one(patch_size: int, size: tuple[int, int]) -> None:

@@ -10,7 +10,9 @@ from lira.text import TEXT_PRESETS, FactoredEmbedding, TextEncoder, load_text_en
 from lira_runtime.errors import BadInput
 
 
-@pytest.mark.parametrize(("name", "width", "parameters"), [("vit-l-14", 768, 123_060_480), ("vit-b-32", 512, 63_165_952)])
+@pytest.mark.parametrize(
+    ("name", "width", "parameters"), [("vit-l-14", 768, 123_060_480), ("vit-b-32", 512, 63_165_952)]
+)
 def test_a_public_preset_has_the_size_of_openais_text_model(name: str, width: int, parameters: int) -> None:
     with torch.device("meta"):
         encoder = TextEncoder(name)

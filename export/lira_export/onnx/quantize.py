@@ -4,8 +4,8 @@
     y = Cast(MatMulInteger(x_q, W_q, z_x)) * (s_x * s_W) + b      s_W one scale for each output channel
 
 onnxruntime fuses these nodes into one kernel. Its own `quantize_dynamic` writes the same graph but takes time
-superlinear in the nodes. Token tables are stored as int8 rows with one scale each, convolution weights as int8 that the runtime
-unpacks at load, which is right for the decoder's few hundred kilobytes only.
+superlinear in the nodes. Token tables are stored as int8 rows with one scale each, convolution weights as int8 that the
+runtime unpacks at load, which is right for the decoder's few hundred kilobytes only.
 """
 
 from dataclasses import dataclass

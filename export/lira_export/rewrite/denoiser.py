@@ -1,7 +1,7 @@
 """Traceable twin of `lira.model.LiRAModel` for one latent size; same parameter names, so weights load strictly.
 
-What differs from the eager model: batch 1 and sizes fixed, so that every shape is a constant; positions are a buffer;
-the reasoning loop runs all its steps with an `alive` multiplier that freezes a plan that has halted; the steps taken are
+What differs from the eager model: batch 1 and sizes fixed, so that every shape is a constant; positions a buffer; the
+reasoning loop runs all its steps with an `alive` multiplier that freezes a plan that has halted; the steps taken are
 an output.
 """
 
