@@ -96,7 +96,8 @@ def _mix(x: Tensor, selections: tuple[Selection, ...], reverse: tuple[bool, ...]
     y = sum((part.M for part in parts[1:]), start=parts[0].M) @ values
     if K > 1:
         y = y + _between_chunks(parts, reverse, values, G, K)
-    return y.transpose(1, 2).reshape(G, K * Q, H, P)[:, :N]
+    y = y.transpose(1, 2).reshape(G, K * Q, H, P)
+    return y[:, :N] if K * Q != N else y
 
 
 class _Chunk(NamedTuple):
@@ -149,9 +150,9 @@ def _carry(state: Tensor, total: Tensor, backwards: bool) -> Tensor:
     G, H, K, width = state.shape
     R = min(K, CARRY_GROUP)
     groups = -(-K // R)
-    pad = groups * R - K
-    state = F.pad(state, (0, 0, 0, pad)).reshape(G * H, groups, R, width)
-    total = F.pad(total, (0, pad)).reshape(G * H, groups, R)
+    if pad := groups * R - K:
+        state, total = F.pad(state, (0, 0, 0, pad)), F.pad(total, (0, pad))
+    state, total = state.reshape(G * H, groups, R, width), total.reshape(G * H, groups, R)
     before = torch.ones(R, R, dtype=state.dtype, device=state.device).tril(-1)
     if backwards:
         before = before.T
@@ -162,7 +163,8 @@ def _carry(state: Tensor, total: Tensor, backwards: bool) -> Tensor:
         whole = torch.exp(total.sum(-1, keepdim=True) - total - E)[..., None, :] @ state
         entering = _carry(whole.reshape(G, H, groups, width), total.sum(-1).reshape(G, H, groups), backwards)
         entry = entry + torch.exp(E)[..., None] * entering.reshape(G * H, groups, 1, width)
-    return entry.reshape(G, H, groups * R, width)[:, :, :K]
+    entry = entry.reshape(G, H, groups * R, width)
+    return entry[:, :, :K] if pad else entry
 
 
 def _chunks(item: Tensor, K: int, Q: int) -> Tensor:

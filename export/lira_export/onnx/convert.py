@@ -9,6 +9,7 @@ import onnx_ir as ir
 import torch
 
 from lira_export.components import Component
+from lira_export.onnx.translate import TRANSLATIONS
 from lira_export.passes import run_passes
 
 OPSET = 20
@@ -29,7 +30,8 @@ def to_onnx(component: Component) -> ir.Model:
             opset_version=OPSET,
             input_names=[spec.name for spec in component.inputs],
             output_names=[spec.name for spec in component.outputs],
-            optimize=True,
+            optimize=False,
+            custom_translation_table=TRANSLATIONS,
             verbose=False,
         )
     assert program is not None

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from lira_export.components import Component
 from lira_export.onnx.convert import to_onnx
+from lira_export.onnx.half import store_half
 from lira_export.onnx.quantize import quantize
 from lira_export.parity import Sample, psnr_db
 from lira_export.passes.simplify import simplify
@@ -45,7 +46,7 @@ def export_component(
     psnr, threshold = None, recipe.least_psnr_db.get(name)
     if recipe.quantizes:
         say(f"{name}: quantizing ({recipe.name})")
-        quantize(model, name, recipe)
+        store_half(quantize(model, name, recipe))
         _save(model, graph)
         psnr = min(psnr_db(found, sample.reference) for sample, found in _runs(graph, samples))
     if psnr is not None and threshold is not None and not psnr >= threshold:
@@ -111,5 +112,5 @@ def _weight_bytes(model: ir.Model) -> dict[str, int]:
     total: dict[str, int] = defaultdict(int)
     for value in model.graph.initializers.values():
         if value.const_value is not None:
-            total[value.const_value.dtype.name.lower().replace("float", "float32")] += value.const_value.nbytes
+            total[value.const_value.dtype.numpy().name] += value.const_value.nbytes
     return dict(sorted(total.items()))

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from lira_export.passes.fold import fold_constants
 from lira_export.passes.naming import name_by_module
-from lira_export.passes.softplus import plain_softplus
 
-PASSES: tuple[Callable[[ir.Model], ir.Model], ...] = (name_by_module, plain_softplus)
+PASSES: tuple[Callable[[ir.Model], ir.Model], ...] = (fold_constants, name_by_module)
 
 
 def run_passes(model: ir.Model) -> ir.Model:
