@@ -25,7 +25,6 @@ def run(made: ir.Model, x: np.ndarray) -> np.ndarray:
     session = ort.InferenceSession(ir.to_proto(made).SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(None, {"x": x})[0]
 
-
     nodes = [
         helper.make_node("Softplus", ["x"], ["s"]),
         helper.make_node("Greater", ["x", "limit"], ["big"]),
@@ -33,11 +32,9 @@ def run(made: ir.Model, x: np.ndarray) -> np.ndarray:
     ]
     return model(nodes, {"limit": np.float32(20.0)}, 6)
 
-
     x = np.array([[-100, -1, 0, 1, 19.9, 20.1], [1e4, 88, 90, 25, 30, -20]], np.float32)
     assert [node.op_type for node in made.graph] == ["Softplus"]
     assert np.allclose(run(made, x), np.logaddexp(0, x.astype(np.float64)), rtol=1e-6)
-
 
     nodes = [
         helper.make_node("Softplus", ["x"], ["s"]),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from lira_export.onnx.half import store_half
 from lira_export.onnx.quantize import quantize, quantize_weight
 from lira_export.recipes import Recipe, get_recipe
 
@@ -58,6 +59,20 @@ def test_the_quantized_product_equals_its_integer_arithmetic() -> None:
     assert 0 < np.sqrt(np.mean(error**2)) < 0.02 * np.sqrt(np.mean((x @ weight) ** 2))
 
 
+def test_a_float_weight_stored_as_half_is_computed_in_float32() -> None:
+    weight = np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32)
+    x = np.random.default_rng(1).normal(size=(5, 64)).astype(np.float32)
+    model = store_half(linear_model(weight))
+    assert [tensor.const_value.dtype for tensor in model.graph.initializers.values()] == [ir.DataType.FLOAT16]
+    assert np.allclose(run(model, x=x), x @ weight.astype(np.float16).astype(np.float32), atol=1e-5)
+
+
+def test_a_weight_beyond_float16_keeps_its_float32() -> None:
+    weight = np.full((64, 32), 1e5, np.float32)
+    model = store_half(linear_model(weight))
+    assert [tensor.const_value.dtype for tensor in model.graph.initializers.values()] == [ir.DataType.FLOAT]
+
+
 def test_a_module_that_the_recipe_keeps_stays_float() -> None:
     weight = np.ones((64, 32), np.float32)
     model = linear_model(weight, name="blocks.3.scan.select/MatMul_0")
@@ -93,7 +108,7 @@ def test_an_exported_denoiser_holds_int8_where_the_recipe_says_and_float_elsewhe
     for block in range(8):
         for module in ("scan.in_proj", "scan.out_proj", "ffn.fc1", "ffn.fc2", "modulation"):
             assert f"blocks.{block}.{module}.weight.int8" in int8
-        assert kinds[f"blocks.{block}.scan.select.weight"] == onnx.TensorProto.FLOAT
+        assert kinds[f"blocks.{block}.scan.select.weight.half"] == onnx.TensorProto.FLOAT16
     assert not [name for name in int8 if name.startswith(("reasoning", "time_embedding", "final_proj"))]
 
 

@@ -23,7 +23,7 @@ def clamp(x: FLOAT, min: float | None = None, max: float | None = None) -> Any: 
     """min(x, max); an upper bound alone is all that LiRA uses."""
     if min is not None or max is None:
         raise NotImplementedError(f"clamp from {min} to {max}")
-    return op.Min(x, op.Constant(value_float=max))
+    return op.Min(x, op.Constant(value_float=max))  # type: ignore[type-var]
 
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
