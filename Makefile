@@ -17,13 +17,13 @@ demo: $(STAMP)
 	$(BIN)/lira-generate build/nano-onnx "a red apple on a blue background" --seed 7 --out build/apple.png
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not slow and not bench"
+	$(BIN)/python -m pytest -q -m "not slow"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow
 
 bench: $(STAMP)
-	$(BIN)/python -m pytest -q -s -m bench
+	$(BIN)/python benchmarks/denoiser.py
 
 # The runtime with nothing but its own dependencies: no torch, no onnx. The toy bundle is made by the full environment.
 test-base: $(STAMP) $(BASE_STAMP)

@@ -9,7 +9,8 @@ import click
 from PIL import Image
 
 from lira_runtime.bundle import Bundle
-from lira_runtime.errors import cli_guard
+from lira_runtime.errors import BadInput, cli_guard
+from lira_runtime.files import atomic_write, check_writable_file
 from lira_runtime.pipeline import ImageReady, Pipeline, Request
 from lira_runtime.progress import Progress
 
@@ -22,22 +23,29 @@ GAP = 4
 @click.option("--prompts", type=click.Path(path_type=Path), default=PROMPTS, help="One prompt a line.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--steps", type=int, help="Sampler steps; the bundle's default where not given.")
-@click.option("--columns", default=4, show_default=True)
-def command(bundle: Path, prompts: Path, out: Path, steps: int | None, columns: int) -> None:
+@click.option("--guidance", type=float, help="The bundle's default where not given.")
+@click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True)
+def command(
+    bundle: Path, prompts: Path, out: Path, steps: int | None, guidance: float | None, columns: int
+) -> None:
     """Draw every prompt and paste the pictures into one sheet."""
+    check_writable_file(out)
     opened = Bundle.open(bundle)
     pipeline, side = Pipeline(opened), opened.manifest.resolution
     lines = prompts.read_text().splitlines()
+    if not lines:
+        raise BadInput(f"{prompts} holds no prompt.")
     rows = -(-len(lines) // columns)
     sheet = Image.new("RGB", (columns * (side + GAP) - GAP, rows * (side + GAP) - GAP), "white")
     with Progress(len(lines), "draw") as progress:
         for seed, prompt in enumerate(lines):
-            for event in pipeline.generate(Request(prompt, seed=seed, steps=steps)):
+            for event in pipeline.generate(Request(prompt, seed=seed, steps=steps, guidance=guidance)):
                 if isinstance(event, ImageReady):
                     place = (seed % columns * (side + GAP), seed // columns * (side + GAP))
                     sheet.paste(Image.fromarray(event.image), place)
             progress.advance(1, prompt)
-    sheet.save(out, optimize=True)
+    with atomic_write(out) as part:
+        sheet.save(part, format="PNG", optimize=True)
 
 
 main = cli_guard(command)

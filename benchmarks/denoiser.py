@@ -23,6 +23,7 @@ from lira_export.recipes import get_recipe
 from lira_export.sources import Models, Request, load_models
 from lira_runtime.backends.session import SessionSettings, session_options
 from lira_runtime.bundle import Bundle
+from lira_runtime.errors import BadInput, cli_guard
 
 GEMM_ROWS, GEMM_DEPTH, GEMM_COLUMNS = 1024, 2048, 2048
 
@@ -86,16 +87,20 @@ def eager_step(models: Models) -> tuple[float, float]:
 @click.option("--bundle", "path", type=click.Path(path_type=Path), help="Exported first where it is missing.")
 @click.option("--threads", default=2, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
-def main(config: str, path: Path | None, threads: int, as_json: bool) -> None:
+def command(config: str, path: Path | None, threads: int, as_json: bool) -> None:
     """Time a denoiser step against eager and against the machine's ceilings."""
     torch.set_num_threads(threads)
     path = path or Path("build") / f"{config}-onnx"
     models = load_models(Request(config))
     if not path.exists():
         write_bundle(Order(config, get_recipe("int8"), path), models, lambda line: click.echo(line, err=True))
+    bundle = Bundle.open(path)
+    made_of = (bundle.manifest.preset, bundle.manifest.latent.name, bundle.manifest.resolution)
+    if made_of != (config, models.kind.name, models.resolution):
+        raise BadInput(f"{path} is {made_of}, not what is asked for; give another --bundle.")
     eager_ms, gflop = eager_step(models)
     fp32, int8 = fp32_ceiling(), int8_ceiling(threads)
-    step_ms = bundle_step(Bundle.open(path), threads)
+    step_ms = bundle_step(bundle, threads)
     figures = {
         "step GFLOP": gflop,
         "int8 step ms": step_ms,
@@ -115,6 +120,8 @@ def main(config: str, path: Path | None, threads: int, as_json: bool) -> None:
     for name, value in figures.items():
         click.echo(f"  {name:30}{value:10.2f}")
 
+
+main = cli_guard(command)
 
 if __name__ == "__main__":
     main()

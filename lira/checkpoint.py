@@ -1,8 +1,10 @@
 """Weights and training states as safetensors; never pickle."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,18 +21,16 @@ def save_tensors(
     """Write `tensors` and text `metadata` to `path`, whole or not at all."""
     packed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_write(path) as part:
-        save_file(packed, part, dict(metadata or {}))
+        try:
+            save_file(packed, part, dict(metadata or {}))
+        except SafetensorError as error:  # how the library reports a full disk
+            raise BadInput(f"{path} could not be written: {error}.") from error
 
 
 def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read (tensors, metadata). Raises BadInput when the file is missing or is no safetensors file."""
-    if not Path(path).is_file():
-        raise BadInput(f"No weights at {path}.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
-    except (SafetensorError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is no readable safetensors file: {error}.") from error
+    with _open(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
 
 
 def save_module(
@@ -68,10 +68,16 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """The text metadata of a safetensors file, without its tensors. Raises BadInput as `load_tensors` does."""
+    with _open(path) as file:
+        return dict(file.metadata() or {})
+
+
+@contextlib.contextmanager
+def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
     if not Path(path).is_file():
         raise BadInput(f"No weights at {path}.")
     try:
         with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
+            yield file
     except (SafetensorError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is no readable safetensors file: {error}.") from error

@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lira.layers import HyperConnection, sincos_positions
-from lira.model import LiRAModel
+from lira.model import LiRAModel, wake_zero_weights
 from lira.presets import PUBLISHED, count_parameters
 from lira.scan import Selection, scan_chunked, scan_pair, scan_sequential
 
@@ -14,13 +14,6 @@ from lira.scan import Selection, scan_chunked, scan_pair, scan_sequential
 def _nano(patch_size: int = 2) -> LiRAModel:
     torch.manual_seed(0)
     return LiRAModel("nano", in_channels=4, d_text=64, patch_size=patch_size)
-
-
-def _wake(model: LiRAModel) -> LiRAModel:
-    for parameter in model.parameters():
-        if parameter.ndim >= 2 and not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.05)
-    return model
 
 
 @torch.no_grad()
@@ -76,7 +69,8 @@ def paired_scan_equals_two_recurrences() -> str:
 
 
 def reasoning_stops_each_sample_on_its_own() -> str:
-    model = _wake(_nano()).double().eval()
+    model = _nano().double().eval()
+    wake_zero_weights(model)
     inputs = (torch.randn(8, 4, 16, 16).double(), torch.rand(8).double(), torch.randn(8, 77, 64).double())
     _stop_half_at_step_two(model, *inputs)
     together = model(*inputs)[1]["total_steps"].tolist()

@@ -10,7 +10,7 @@ RGB. A latent at 1/8 is folded to 1/32 first, and added once more at 1/8, where 
 import torch
 from torch import Tensor, nn
 
-from lira.latents import LatentKind
+from lira.latents import DECODER_STEP, LatentKind
 
 STEM_WIDTH = 120
 WIDTHS = (96, 80, 48)
@@ -18,7 +18,6 @@ WIDTHS = (96, 80, 48)
 DEPTHS = (2, 2, 2, 2)
 """Residual blocks at 1/32, 1/16, 1/8 and 1/4."""
 FINAL_UPSCALE = 4
-TRUNK_SCALE = 32
 ROW_OVERLAP = 256
 """Image px on either side of a band that its rows can depend on (exactly 244, rounded up to whole trunk cells)."""
 
@@ -71,7 +70,7 @@ class TinyDecoder(nn.Module):
         per_channel = (1, kind.channels, 1, 1)
         self.register_buffer("scaling", torch.full(per_channel, kind.scaling))
         self.register_buffer("shift", torch.full(per_channel, kind.shift))
-        self.fold = TRUNK_SCALE // kind.scale
+        self.fold = DECODER_STEP // kind.scale
         folded = kind.channels * self.fold**2
         # At most 64 channels a group keeps the stem, and so the whole decoder, of one size for every kind.
         self.stem = nn.Conv2d(folded, STEM_WIDTH, 1, groups=max(1, folded // 64))

@@ -1,8 +1,12 @@
 """The latent spaces that LiRA can work in (spec table: channels, scale, patch, source of the encoder)."""
 
+import math
 from dataclasses import dataclass
 
 from lira_runtime.errors import BadInput
+
+DECODER_STEP = 32
+"""The tiny decoder's trunk starts at 1/32 of the picture, so its sides are multiples of 32 px."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class LatentKind:
 
     def shape(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Latent shape (1, C, H, W) of a picture of `height` x `width` px. Raises BadInput when it does not divide."""
-        step = self.scale * self.patch_size
+        step = math.lcm(self.scale * self.patch_size, DECODER_STEP)
         if height < step or width < step or height % step or width % step:
             raise BadInput(f"{height} x {width} px does not fit {self.name}: both sides must be multiples of {step}.")
         return 1, self.channels, height // self.scale, width // self.scale

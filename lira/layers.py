@@ -77,11 +77,10 @@ class SelectiveScan2D(nn.Module):
         """u: (B, N, d) row-major tokens of `grid` (h, w) -> (B, N, d)."""
         B, N, _ = u.shape
         x, gate = self.in_proj(u).chunk(2, dim=-1)
-        rows, columns = self.select(u).float().chunk(2, dim=-1)
-        values = x.float()
-        y = self._scan_layout(values, rows, self.D[:2])
+        rows, columns = self.select(u).chunk(2, dim=-1)
+        y = self._scan_layout(x, rows, self.D[:2])
         columns = transpose_grid(columns, grid)
-        y_columns = self._scan_layout(transpose_grid(values, grid), columns, self.D[2:])
+        y_columns = self._scan_layout(transpose_grid(x, grid), columns, self.D[2:])
         y = (y + transpose_grid(y_columns, (grid[1], grid[0]))) / DIRECTIONS
         return self.out_proj(x + torch.sigmoid(gate) * (y.to(x.dtype) - x))
 

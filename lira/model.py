@@ -22,6 +22,13 @@ TIME_FREQUENCIES = 128
 Streams = tuple[Tensor, Tensor]
 
 
+def wake_zero_weights(model: nn.Module) -> None:
+    """Draw the matrices that training starts at zero: a network whose output is zero has nothing to compare."""
+    for parameter in model.parameters():
+        if parameter.ndim >= 2 and not parameter.any():
+            nn.init.normal_(parameter, std=0.5 * parameter[0].numel() ** -0.5)
+
+
 class TimeEmbedding(nn.Module):
     """t (B,) in [0, 1] -> (B, d_cond): sines and cosines of 1000 t, then an MLP."""
 

@@ -10,7 +10,9 @@ class Preset:
     """Shape of a LiRA denoiser.
 
     Widths are multiples of d_model: `scan_ratio` for the scan's values, `ffn_ratio` for the Mix-FFN, `cond_ratio` for
-    the conditioning vector. `head_width` is the channels of one scan head, `fusion_heads` splits d_model in the fusion.
+    the conditioning vector. `head_width` and `fusion_head_width` are the channels of one head of the scan and of the
+    fusion, which follows every `fusion_every` blocks. The reasoning loop is `reasoning_width` wide and takes at most
+    `reasoning_steps`; `chunk` is the tokens that one chunk of the scan mixes.
     """
 
     name: str

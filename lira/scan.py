@@ -12,9 +12,11 @@ Letters, as in the paper:
     D   skip (H,)                                a   log-decay of one token, dt * A
     L   cumulative sum of a within a chunk       M   the chunk's Q x Q token mixing matrix of one head
 
-`scan_sequential` is the recurrence to the letter and serves as the oracle. `scan_chunked` and `scan_pair` compute
-the same with static shapes and matmul, exp, add, mul, reshape and transpose alone, at rank <= 5, so that every exporter
-can lower them; their cost is linear in N. Decays and dt multiply the small factors (B, C, M): x is only ever read.
+`scan_sequential` is the recurrence to the letter and serves as the oracle. `scan_chunked` and `scan_pair` compute the
+same with static shapes, at rank <= 5, from matmul, exp, add, mul, min, sum, concatenation, reshape and transpose, and
+where the chunk does not divide N a pad and a crop, so that every exporter can lower them; the cost is linear in N. They
+compute in float32 at least, under autocast too: decays are differences of sums, which bfloat16 cannot hold. Decays and
+dt multiply the small factors (B, C, M): x is only ever read.
 """
 
 from typing import NamedTuple
@@ -76,7 +78,7 @@ def scan_pair(x: Tensor, forward: Selection, backward: Selection, D: Tensor, chu
         x: (G, N, H, P). forward, backward: one `Selection` each. D: (H,), the sum of both directions' skips.
 
     Returns:
-        y: (G, N, H, P), dtype of x.
+        y: (G, N, H, P), dtype of x, float32 at least.
 
     Raises:
         ValueError: chunk < 1.
@@ -88,6 +90,11 @@ def _mix(x: Tensor, selections: tuple[Selection, ...], reverse: tuple[bool, ...]
     """Sum over directions of C . h, without the D skip."""
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
+    x = _at_least_float32(x)
+    selections = tuple(Selection(*map(_at_least_float32, selection)) for selection in selections)
+    if torch.is_autocast_enabled(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            return _mix(x, selections, reverse, chunk)
     G, N, H, P = x.shape
     Q = min(chunk, N)
     K = -(-N // Q)
@@ -165,6 +172,10 @@ def _carry(state: Tensor, total: Tensor, backwards: bool) -> Tensor:
         entry = entry + torch.exp(E)[..., None] * entering.reshape(G * H, groups, 1, width)
     entry = entry.reshape(G, H, groups * R, width)
     return entry[:, :, :K] if pad else entry
+
+
+def _at_least_float32(item: Tensor) -> Tensor:
+    return item if item.dtype in (torch.float32, torch.float64) else item.float()
 
 
 def _chunks(item: Tensor, K: int, Q: int) -> Tensor:

@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 from transformers.utils import logging as transformers_logging
 
 from lira.checkpoint import load_module
 from lira_runtime.errors import BadInput
+from lira_runtime.manifest import PROMPT_TOKENS
+from lira_runtime.tokenizer import END_ID, START_ID
 
-TOKENS = 77
-VOCABULARY_SIZE = 49408
-START_ID, END_ID = 49406, 49407
+TOKENS = PROMPT_TOKENS
+VOCABULARY_SIZE = END_ID + 1
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ TEXT_PRESETS = {
 }
 
 
+def get_text_preset(name: str) -> TextPreset:
+    """The preset called `name`. Raises BadInput, naming the choices."""
+    if name not in TEXT_PRESETS:
+        raise BadInput(f"Unknown text encoder '{name}'; choose one of: {', '.join(TEXT_PRESETS)}.")
+    return TEXT_PRESETS[name]
+
+
 class FactoredEmbedding(nn.Module):
     """A token table of low rank: every word keeps a row, at `rank` instead of `width` numbers."""
 
@@ -74,9 +83,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self, preset_name: str) -> None:
         super().__init__()
-        if preset_name not in TEXT_PRESETS:
-            raise BadInput(f"Unknown text encoder '{preset_name}'; choose one of: {', '.join(TEXT_PRESETS)}.")
-        self.preset = preset = TEXT_PRESETS[preset_name]
+        self.preset = preset = get_text_preset(preset_name)
         self.clip = CLIPTextModel(preset.config())
         if preset.table_rank:
             table = FactoredEmbedding(VOCABULARY_SIZE, preset.table_rank, preset.width)
@@ -91,12 +98,12 @@ class TextEncoder(nn.Module):
         return self.clip(input_ids=input_ids).last_hidden_state
 
 
-def load_text_encoder(preset_name: str, source: Path | str, local_only: bool = True) -> TextEncoder:
+def load_text_encoder(preset_name: str, source: Path | str) -> TextEncoder:
     """A text encoder with weights.
 
     Args:
         source: a .safetensors file of this project, a directory in transformers' layout, or a hub repository's name,
-            which is looked for in the local hub cache alone unless `local_only` is False.
+            which is looked for in the local hub cache alone: nothing is fetched.
 
     Raises:
         BadInput: nothing there, or weights of another shape.
@@ -108,8 +115,8 @@ def load_text_encoder(preset_name: str, source: Path | str, local_only: bool = T
     # transformers prints a report of unexpected vision weights, which CLIP repositories always hold.
     transformers_logging.set_verbosity_error()
     try:
-        clip = CLIPTextModel.from_pretrained(str(source), local_files_only=local_only, use_safetensors=True)
-    except (OSError, RuntimeError, ValueError) as error:
+        clip = CLIPTextModel.from_pretrained(str(source), local_files_only=True, use_safetensors=True)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise BadInput(f"No CLIP text weights could be loaded from '{source}': {str(error).splitlines()[0]}") from error
     if clip.config.hidden_size != encoder.width:
         raise BadInput(
@@ -117,6 +124,15 @@ def load_text_encoder(preset_name: str, source: Path | str, local_only: bool = T
         )
     encoder.clip = clip
     return encoder.float().eval()
+
+
+def cached_text_encoder(preset_name: str) -> TextEncoder | None:
+    """The preset's public weights where the local hub cache holds them, else None."""
+    repository = get_text_preset(preset_name).repository
+    try:
+        return load_text_encoder(preset_name, repository) if repository else None
+    except BadInput:
+        return None
 
 
 def seeded_text_encoder(preset_name: str, seed: int) -> TextEncoder:

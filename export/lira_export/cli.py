@@ -13,9 +13,9 @@ from lira_runtime.manifest import COMPONENTS, Manifest
 TARGETS = ("onnx",)
 SEED_NOTICE = """\
 ************************************************************************
-*  NO WEIGHTS: this model is built at random from seed {seed:<17} *
+*  NO WEIGHTS: this model is built at random from seed {seed:<20}*
 *  Its pictures are noise. Give --checkpoint DIR to export a trained   *
-*  model; sizes, speed, memory and parity are those of the real one.   *
+*  model; sizes, speed and memory are those of the real one.           *
 ************************************************************************"""
 
 
@@ -24,15 +24,22 @@ SEED_NOTICE = """\
 @click.option("--config", required=True, help="Preset: nano, tiny, small, base or large.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder of trained weights (safetensors).")
 @click.option("--latent", help="Latent kind: f32c32 (default), f8c16, f8c4 or demo.")
-@click.option("--resolution", type=int, help="Side of the picture in px.  [default: 1024; 256 for the demo]")
-@click.option("--text-encoder", help="Text encoder: vit-l-14 (default), vit-b-32 or demo.")
+@click.option(
+    "--resolution", type=click.IntRange(min=1), help="Side of the picture in px.  [default: 1024; 256 for the demo]"
+)
+@click.option(
+    "--text-encoder",
+    help="Text encoder: vit-l-14 (default), vit-b-32 or demo; public weights are used where the hub cache holds them.",
+)
 @click.option("--component", "components", multiple=True, help="Export this component alone; repeatable.")
 @click.option("--recipe", default="int8", show_default=True, help="Quantization recipe: int8 or fp32.")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder.  [default: build/CONFIG-TARGET]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Seed of random weights.")
 @click.option("--force", is_flag=True, help="Replace a bundle that is already there.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be written, write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Events and result as JSON lines on stdout.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Result as one JSON line on stdout, progress as JSON lines on stderr."
+)
 def command(
     target: str,
     config: str,
@@ -69,9 +76,13 @@ def command(
     if models.source.weights == "seed":
         click.echo(SEED_NOTICE.format(seed=seed), err=True)
     if dry_run:
-        for component in build_components(models, models.resolution, chosen):
-            parameters = sum(parameter.numel() for parameter in component.eager.parameters())
-            say(f"{component.name}: {parameters:,} parameters, recipe {recipe}, would go to {out}")
+        parameters = {
+            component.name: sum(parameter.numel() for parameter in component.eager.parameters())
+            for component in build_components(models, models.resolution, chosen)
+        }
+        plan = {"event": "plan", "bundle": str(out), "recipe": recipe, "parameters": parameters}
+        lines = [f"{name}: {count:,} parameters, {recipe}, would go to {out}" for name, count in parameters.items()]
+        click.echo(json.dumps(plan) if as_json else "\n".join(lines))
         return
     _finish(write_bundle(order, models, say), out, as_json)
 
@@ -81,7 +92,7 @@ def _plain_say(line: str) -> None:
 
 
 def _json_say(line: str) -> None:
-    click.echo(json.dumps({"event": "progress", "text": line}))
+    click.echo(json.dumps({"event": "progress", "text": line}), err=True)
 
 
 def _finish(written: Manifest, out: Path, as_json: bool) -> None:

@@ -12,9 +12,10 @@ from lira_runtime.errors import BadInput
 class Recipe:
     """How one export stores its weights.
 
-    `keep_float` are patterns of module paths, by component, whose weights stay float32: the state-space selection (B,
-    C, dt, A), gates and plans of the reasoning loop, time, first and last layer. `least_psnr_db` is the PSNR in dB
-    against eager float32, by component, below which the export fails. `quantizes` is False for plain float32.
+    `keep_float` are patterns of module paths, by component, that compute with float32 activations and weights: the
+    state-space selection (B, C, dt, A), gates and plans of the reasoning loop, time, first and last layer.
+    `least_psnr_db` is the PSNR in dB against eager float32, by component, below which the export fails. `quantizes` is
+    False for plain float32.
     """
 
     name: str
@@ -36,7 +37,15 @@ RECIPES = {
             quantizes=True,
             keep_float=MappingProxyType(
                 {
-                    "denoiser": ("patch_embedding", "*.select", "reasoning*", "time_embedding*", "final_proj"),
+                    "denoiser": (
+                        "patch_embedding",
+                        "*.select",
+                        "*.fusion.gate",
+                        "reasoning*",
+                        "time_embedding*",
+                        "final_modulation",
+                        "final_proj",
+                    ),
                     "decoder": ("stem", "detail", "head*"),
                 }
             ),

@@ -10,16 +10,19 @@ import torch
 from lira.checkpoint import load_module, read_metadata
 from lira.decoder import TinyDecoder
 from lira.latents import LatentKind, latent_kind
-from lira.model import LiRAModel
+from lira.model import LiRAModel, wake_zero_weights
 from lira.presets import get_preset
-from lira.text import TextEncoder, load_text_encoder, seeded_text_encoder
+from lira.text import TextEncoder, cached_text_encoder, get_text_preset, load_text_encoder, seeded_text_encoder
 from lira_runtime.errors import BadInput
 from lira_runtime.files import sha256_of
 from lira_runtime.manifest import Source
 
 DEMO_CONFIG, DEMO_LATENT, DEMO_TEXT, DEMO_RESOLUTION = "nano", "demo", "demo", 256
+"""The demo's; the resolution is in px."""
 DEFAULT_LATENT, DEFAULT_TEXT, DEFAULT_RESOLUTION = "f32c32", "vit-l-14", 1024
-WEIGHT_FILES = ("denoiser.safetensors", "decoder.safetensors", "text_encoder.safetensors")
+TEXT_FILE, TEXT_FOLDER = "text_encoder.safetensors", "text_encoder"
+"""Text weights of this project, or instead of them a folder in transformers' layout."""
+WEIGHT_FILES = ("denoiser.safetensors", "decoder.safetensors", TEXT_FILE)
 
 
 @dataclass(frozen=True)
@@ -62,22 +65,42 @@ def demo_weights() -> Path:
 
 
 def load_models(request: Request) -> Models:
-    """Build the models that a request names.
+    """Build the models that a request names; every name and size is checked before the first is built.
 
     Raises:
-        BadInput: unknown names, or a checkpoint that is missing, damaged or of another shape.
+        BadInput: unknown names, a resolution that does not fit, or a checkpoint that is missing, damaged or of another
+            shape.
     """
     get_preset(request.config)
-    if request.is_demo:
-        return _from_checkpoint(request, demo_weights(), DEMO_LATENT, DEMO_TEXT, DEMO_RESOLUTION, "demo")
-    latent, text = request.latent or DEFAULT_LATENT, request.text_encoder or DEFAULT_TEXT
-    if request.checkpoint is not None:
-        return _from_checkpoint(request, request.checkpoint, latent, text, DEFAULT_RESOLUTION, "checkpoint")
-    return _from_seed(request, latent_kind(latent), text)
+    folder = demo_weights() if request.is_demo else request.checkpoint
+    stored = _stored_names(folder) if folder is not None else {}
+    kind = latent_kind(request.latent or stored.get("kind") or DEFAULT_LATENT)
+    text = get_text_preset(request.text_encoder or stored.get("preset") or DEFAULT_TEXT).name
+    usual = DEMO_RESOLUTION if kind.name == DEMO_LATENT else DEFAULT_RESOLUTION
+    resolution = usual if request.resolution is None else request.resolution
+    kind.shape(resolution, resolution)
+    if folder is None:
+        return _from_seed(request, kind, text, resolution)
+    if stored.get("config", request.config) != request.config:
+        raise BadInput(f"{folder} holds a '{stored['config']}' denoiser; use --config {stored['config']}.")
+    return _from_checkpoint(request, folder, kind, text, resolution)
 
 
-def _from_seed(request: Request, kind: LatentKind, text_preset: str) -> Models:
-    text_encoder = seeded_text_encoder(text_preset, request.seed)
+def _stored_names(folder: Path) -> dict[str, str]:
+    """What a checkpoint folder says of itself: config, latent kind and text preset, where its files say so."""
+    if not folder.is_dir():
+        raise BadInput(f"The checkpoint {folder} is not a directory; it must hold {', '.join(WEIGHT_FILES)}.")
+    missing = [name for name in WEIGHT_FILES if not (folder / name).is_file()]
+    if TEXT_FILE in missing and (folder / TEXT_FOLDER).is_dir():
+        missing.remove(TEXT_FILE)
+    if missing:
+        raise BadInput(f"The checkpoint {folder} lacks {', '.join(missing)}.")
+    present = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
+    return {key: value for path in present for key, value in read_metadata(path).items()}
+
+
+def _from_seed(request: Request, kind: LatentKind, text_preset: str, resolution: int) -> Models:
+    text_encoder = cached_text_encoder(text_preset) or seeded_text_encoder(text_preset, request.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(request.seed)
         denoiser = LiRAModel(request.config, kind.channels, text_encoder.width, kind.patch_size).eval()
@@ -86,35 +109,17 @@ def _from_seed(request: Request, kind: LatentKind, text_preset: str) -> Models:
         wake_zero_weights(decoder)
     digest = hashlib.sha256(f"seed {request.seed} {request.config} {kind.name} {text_preset}".encode()).hexdigest()
     source = Source(digest=digest, weights="seed", seed=request.seed)
-    return Models(kind, request.resolution or DEFAULT_RESOLUTION, denoiser, decoder, text_encoder, source)
+    return Models(kind, resolution, denoiser, decoder, text_encoder, source)
 
 
-def wake_zero_weights(model: torch.nn.Module) -> None:
-    """Draw the matrices that training starts at zero: a network whose output is zero has no parity to measure."""
-    for parameter in model.parameters():
-        if parameter.ndim >= 2 and not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.5 * parameter[0].numel() ** -0.5)
-
-
-def _from_checkpoint(request: Request, folder: Path, latent: str, text: str, resolution: int, origin: str) -> Models:
-    if not folder.is_dir():
-        raise BadInput(f"The checkpoint {folder} is not a directory; it must hold {', '.join(WEIGHT_FILES)}.")
-    missing = [name for name in WEIGHT_FILES if not (folder / name).is_file()]
-    if missing:
-        raise BadInput(f"The checkpoint {folder} lacks {', '.join(missing)}.")
-    kind = latent_kind(latent)
-    text_encoder = load_text_encoder(text, folder / "text_encoder.safetensors")
-    _check_config(folder / "denoiser.safetensors", request.config)
+def _from_checkpoint(request: Request, folder: Path, kind: LatentKind, text: str, resolution: int) -> Models:
+    text_path = folder / TEXT_FILE
+    text_encoder = load_text_encoder(text, text_path if text_path.is_file() else folder / TEXT_FOLDER)
     denoiser = LiRAModel(request.config, kind.channels, text_encoder.width, kind.patch_size)
     load_module(denoiser, folder / "denoiser.safetensors")
     decoder = TinyDecoder(kind)
     load_module(decoder, folder / "decoder.safetensors")
-    digest = hashlib.sha256("".join(sha256_of(folder / name) for name in WEIGHT_FILES).encode()).hexdigest()
-    source = Source(digest=digest, weights="demo" if origin == "demo" else "checkpoint")
-    return Models(kind, request.resolution or resolution, denoiser.eval(), decoder.eval(), text_encoder, source)
-
-
-def _check_config(path: Path, config: str) -> None:
-    stored = read_metadata(path).get("config", config)
-    if stored != config:
-        raise BadInput(f"{path} holds a '{stored}' denoiser, not a '{config}' one; use --config {stored}.")
+    files = sorted(path for path in folder.rglob("*.safetensors") if path.name != "encoder.safetensors")
+    digest = hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
+    source = Source(digest=digest, weights="demo" if request.is_demo else "checkpoint")
+    return Models(kind, resolution, denoiser.eval(), decoder.eval(), text_encoder, source)

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,6 @@ def _read_archive(path: Path, wanted: set[str]) -> dict[str, bytes]:
                 stream = archive.extractfile(member) if name in wanted else None
                 if stream is not None:
                     files[name] = stream.read()
-    except tarfile.TarError as error:
+    except (tarfile.TarError, EOFError, zlib.error) as error:
         raise BadInput(f"{path} is no readable .tgz archive: {error}.") from error
     return files

@@ -7,6 +7,7 @@ DIR/latents.npy, float16 (N, C, H, W), the diffusion latents, and DIR/captions.j
 import argparse
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -17,7 +18,7 @@ import torch
 
 from lira.autoencoder import DemoEncoder, load_encoder
 from lira.data.emoji import EmojiSet
-from lira.data.scenes import Jitter, Scene, render, sample_jitter, sample_split
+from lira.data.scenes import EVERYTHING, Jitter, Mix, Scene, render, sample_jitter, sample_split
 from lira_runtime.errors import BadInput, cli_guard
 from lira_runtime.files import atomic_write
 from lira_runtime.progress import Progress
@@ -27,12 +28,12 @@ LATENTS_NAME = "latents.npy"
 CAPTIONS_NAME = "captions.json.gz"
 
 
-def distinct_scenes(count: int, seed: int) -> Iterator[tuple[Scene, Jitter]]:
+def distinct_scenes(count: int, seed: int, mix: Mix = EVERYTHING) -> Iterator[tuple[Scene, Jitter]]:
     """`count` scenes of the training split; no two share both the scene and the jitter."""
     rng = np.random.default_rng(seed)
     seen: set[tuple[Scene, Jitter]] = set()
     while len(seen) < count:
-        item = sample_split(rng, held_out=False), sample_jitter(rng)
+        item = sample_split(rng, held_out=False, mix=mix), sample_jitter(rng)
         if item not in seen:
             seen.add(item)
             yield item
@@ -45,9 +46,11 @@ def render_batch(items: list[tuple[Scene, Jitter]], emoji: EmojiSet) -> torch.Te
 
 
 @torch.inference_mode()
-def pack(emoji: EmojiSet, encoder: DemoEncoder, count: int, seed: int) -> tuple[np.ndarray, list[str]]:
+def pack(
+    emoji: EmojiSet, encoder: DemoEncoder, count: int, seed: int, mix: Mix = EVERYTHING
+) -> tuple[np.ndarray, list[str]]:
     """Encode `count` scenes; returns latents float16 (count, C, H, W) and the captions."""
-    scenes = distinct_scenes(count, seed)
+    scenes = distinct_scenes(count, seed, mix)
     pieces: list[np.ndarray] = []
     captions: list[str] = []
     with ThreadPoolExecutor(1) as renderer, Progress(count, "encode") as progress:
@@ -72,7 +75,7 @@ def load_packed(folder: Path) -> tuple[np.ndarray, list[str]]:
         latents = np.load(folder / LATENTS_NAME, mmap_mode="r")
         with gzip.open(folder / CAPTIONS_NAME, "rt") as file:
             captions = json.load(file)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         raise BadInput(f"{folder} holds no packed latents: {error}.") from error
     if latents.ndim != 4 or len(latents) != len(captions):
         raise BadInput(f"{folder} is damaged: latents {latents.shape} do not match {len(captions)} captions.")
@@ -88,10 +91,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60_000)
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--centred", type=float, default=Mix.centred, help="share of one large thing in the centre")
+    parser.add_argument("--placed", type=float, default=Mix.placed, help="share of one thing of any size and place")
     options = parser.parse_args()
+    if min(options.centred, options.placed) < 0 or options.centred + options.placed > 1:
+        raise BadInput("--centred and --placed are shares of 1; what they leave are pairs.")
     if options.count < 1:
         raise BadInput(f"--count must be at least 1, not {options.count}.")
-    latents, captions = pack(EmojiSet(options.emoji), load_encoder(options.encoder), options.count, options.seed)
+    mix = Mix(options.centred, options.placed)
+    latents, captions = pack(EmojiSet(options.emoji), load_encoder(options.encoder), options.count, options.seed, mix)
     options.out.mkdir(parents=True, exist_ok=True)
     with atomic_write(options.out / LATENTS_NAME) as part, part.open("wb") as file:
         np.save(file, latents)

@@ -110,17 +110,28 @@ def render(scene: Scene, emoji: EmojiSet, jitter: Jitter = (0, 0)) -> np.ndarray
     return canvas
 
 
-def sample_scene(rng: np.random.Generator) -> Scene:
-    """Draw a scene: 30 % one large thing in the centre, 30 % one thing of any size and place, 40 % pairs."""
+@dataclass(frozen=True)
+class Mix:
+    """Shares of the kinds of scene: one large thing in the centre, one of any size and place; the rest are pairs."""
+
+    centred: float = 0.3
+    placed: float = 0.3
+
+
+EVERYTHING = Mix()
+
+
+def sample_scene(rng: np.random.Generator, mix: Mix = EVERYTHING) -> Scene:
+    """Draw a scene of the mix."""
     names, backgrounds = list(VOCABULARY), list(BACKGROUNDS)
     draw = rng.random()
     background = backgrounds[rng.integers(len(backgrounds))]
-    if draw < 0.4:
+    if draw >= mix.centred + mix.placed:
         first, second = rng.choice(len(names), 2, replace=False)
         relation = list(RELATIONS)[rng.integers(len(RELATIONS))]
         return Scene(names[first], background, relation=relation, second=names[second])
     first = rng.integers(len(names))
-    if draw < 0.7:
+    if draw < mix.centred:
         return Scene(names[first], background)
     size = list(SIZES)[rng.integers(len(SIZES))]
     return Scene(names[first], background, size=size, position=list(POSITIONS)[rng.integers(len(POSITIONS))])
@@ -141,10 +152,10 @@ def is_held_out(scene: Scene) -> bool:
     return zlib.crc32(key.encode()) % 20 == 0
 
 
-def sample_split(rng: np.random.Generator, held_out: bool) -> Scene:
+def sample_split(rng: np.random.Generator, held_out: bool, mix: Mix = EVERYTHING) -> Scene:
     """Draw scenes until one of the wanted split comes."""
     while True:
-        scene = sample_scene(rng)
+        scene = sample_scene(rng, mix)
         if is_held_out(scene) == held_out:
             return scene
 

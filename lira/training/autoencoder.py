@@ -6,7 +6,6 @@ keeps edges sharp.
 Noise of a random sigma is added to the latent, so that the decoder bears what a denoiser leaves.
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,9 @@ from lira.checkpoint import save_module
 from lira.data.emoji import EmojiSet
 from lira.data.scenes import BACKGROUNDS, render, sample_jitter, sample_split
 from lira.decoder import TinyDecoder
-from lira.latents import LATENT_KINDS, LatentKind, latent_kind
-from lira.training.loop import Ema, LoopSettings, TrainingState, optimise, training_clock
-from lira_runtime.errors import BadInput, cli_guard
+from lira.latents import LatentKind, latent_kind
+from lira.training.loop import STATE_NAME, Ema, LoopSettings, TrainingState, begin, optimise, training_clock
+from lira_runtime.files import atomic_write
 
 BACKGROUND_WEIGHT = 0.3
 
@@ -120,7 +119,7 @@ def train(
     held_out = scene_batches(emoji, 32, seed=7, held_out=True)
     check = [next(held_out)]
     begun, begun_step = state.seconds, state.step
-    for progress, log in training_clock(state, settings, out / "state.safetensors"):
+    for progress, log in training_clock(state, settings, out / STATE_NAME):
         image, mask = next(batches)
         sigma = recipe.max_noise * torch.rand(len(image), 1, 1, 1)
         with torch.autocast("cpu", torch.bfloat16):
@@ -160,42 +159,17 @@ def save_examples(model: Autoencoder, image: Tensor, path: Path) -> None:
     for first in range(0, len(image), 8):
         rows += [torch.cat(list(half[first : first + 8]), dim=2) for half in (image, made)]
     pixels = torch.cat(rows, dim=1).permute(1, 2, 0).mul(255).round().to(torch.uint8)
-    Image.fromarray(pixels.numpy()).save(path)
+    with atomic_write(path) as part:
+        Image.fromarray(pixels.numpy()).save(part, format="PNG")
 
 
-def run(emoji_path: Path, out: Path, kind_name: str, minutes: float, threads: int, resume: bool) -> None:
+def run(emoji_path: Path, out: Path, kind_name: str, minutes: float, resume: bool) -> None:
     """Train for `minutes` of training time over all runs, and write weights and examples to `out`.
 
-    Raises BadInput when an option makes no sense, or when `out` holds a run and `resume` is not given.
+    Raises BadInput for an unknown kind, or when `out` holds a run and `resume` is not given.
     """
-    kind, recipe, state_path = latent_kind(kind_name), Recipe(), out / "state.safetensors"
-    if minutes <= 0 or threads < 1:
-        raise BadInput(f"The minutes and the threads must be positive, not {minutes} and {threads}.")
-    if state_path.exists() and not resume:
-        raise BadInput(f"{out} already holds a run: resume it, or choose another folder.")
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
+    kind, recipe = latent_kind(kind_name), Recipe()
     state, emoji = new_state(kind, recipe), EmojiSet(emoji_path)
-    if resume:
-        state.load(state_path)
-    out.mkdir(parents=True, exist_ok=True)
+    begin(state, out, resume)
     train(state, emoji, kind, recipe, LoopSettings(budget=60 * minutes), out)
     finish(state, emoji, kind, out)
-
-
-@cli_guard
-def main() -> None:
-    """Parse the options and run."""
-    parser = argparse.ArgumentParser(description="Train the demo autoencoder.")
-    parser.add_argument("--emoji", type=Path, required=True, help="the Fluent Emoji package, .tgz or unpacked folder")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the state, the weights and the examples")
-    parser.add_argument("--kind", choices=list(LATENT_KINDS), default="demo")
-    parser.add_argument("--minutes", type=float, default=25.0, help="training time over all runs")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
-    options = parser.parse_args()
-    run(options.emoji, options.out, options.kind, options.minutes, options.threads, options.resume)
-
-
-if __name__ == "__main__":
-    main()

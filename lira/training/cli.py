@@ -3,27 +3,21 @@
 from pathlib import Path
 
 import click
-import torch
 
-from lira.data.pack import load_packed
-from lira.latents import latent_kind
-from lira.text import load_text_encoder
-from lira.training import autoencoder, denoiser, text
-from lira.training.loop import LoopSettings, TrainingState
-from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
-from lira_runtime.tokenizer import ClipTokenizer
+from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
 
 FOLDER = click.Path(path_type=Path)
 out_option = click.option("--out", type=FOLDER, required=True, help="Folder for the state and the weights.")
-minutes_option = click.option("--minutes", type=click.FloatRange(min=0, min_open=True), required=True)
+minutes_option = click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), required=True, help="Training time over all runs."
+)
 threads_option = click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 resume_option = click.option("--resume", is_flag=True, help="Go on from the state in --out.")
 
 
-@click.group(epilog=EXIT_CODES_HELP)
+@click.group(epilog=EXIT_CODES_HELP, no_args_is_help=False)
 def command() -> None:
     """Train the parts of LiRA; every stage can be stopped at any time and resumed."""
-    torch.manual_seed(0)
 
 
 @command.command("autoencoder")
@@ -35,7 +29,12 @@ def command() -> None:
 @resume_option
 def autoencoder_command(emoji: Path, latent: str, out: Path, minutes: float, threads: int, resume: bool) -> None:
     """Encoder and tiny decoder, together, on rendered scenes."""
-    autoencoder.run(emoji, out, latent, minutes, threads, resume)
+    import torch
+
+    from lira.training import autoencoder
+
+    torch.set_num_threads(threads)
+    autoencoder.run(emoji, out, latent, minutes, resume)
 
 
 @command.command("text")
@@ -45,10 +44,16 @@ def autoencoder_command(emoji: Path, latent: str, out: Path, minutes: float, thr
 @resume_option
 def text_command(out: Path, minutes: float, threads: int, resume: bool) -> None:
     """The small CLIP text encoder, on captions alone."""
+    import torch
+
+    from lira.training import text
+    from lira.training.loop import LoopSettings, begin
+    from lira_runtime.tokenizer import ClipTokenizer
+
     torch.set_num_threads(threads)
     tokenizer, recipe = ClipTokenizer.vendored(), text.Recipe()
     state = text.new_state(recipe, tokenizer)
-    _prepare(state, out, resume)
+    begin(state, out, resume)
     text.train(state, tokenizer, recipe, LoopSettings(60 * minutes), out)
 
 
@@ -58,7 +63,7 @@ def text_command(out: Path, minutes: float, threads: int, resume: bool) -> None:
 @click.option("--latent", default="demo", show_default=True, help="Latent kind of the data.")
 @click.option("--text-preset", default="demo", show_default=True, help="Text encoder preset.")
 @click.option("--text-encoder", type=FOLDER, required=True, help="Weights of the frozen text encoder.")
-@click.option("--batch", type=click.IntRange(min=1), default=denoiser.Recipe.batch, show_default=True)
+@click.option("--batch", type=click.IntRange(min=1), default=128, show_default=True)
 @click.option("--compile", "compiled", is_flag=True, help="torch.compile: minutes to start, a fifth faster after.")
 @out_option
 @minutes_option
@@ -78,21 +83,26 @@ def denoiser_command(
     resume: bool,
 ) -> None:
     """The velocity network, by flow matching on packed latents."""
+    import torch
+
+    from lira.data.pack import load_packed
+    from lira.latents import latent_kind
+    from lira.text import load_text_encoder
+    from lira.training import denoiser
+    from lira.training.loop import LoopSettings, begin
+    from lira_runtime.tokenizer import ClipTokenizer
+
     torch.set_num_threads(threads)
     kind, recipe = latent_kind(latent), denoiser.Recipe(batch=batch)
     latents, captions = load_packed(data)
+    if latents.shape[1] != kind.channels:
+        raise BadInput(f"{data} holds latents of {latents.shape[1]} channels, {latent} has {kind.channels}.")
     encoder = load_text_encoder(text_preset, text_encoder)
     state = denoiser.new_state(config, kind.channels, encoder.width, kind.patch_size, recipe)
-    _prepare(state, out, resume)
+    begin(state, out, resume)
     scenes = denoiser.pack_scenes(latents, captions, encoder, ClipTokenizer.vendored())
     batches = scenes.batches(recipe.batch, recipe.caption_dropout, seed=state.step)
     denoiser.train(state, batches, recipe, LoopSettings(60 * minutes), out, compiled)
-
-
-def _prepare(state: TrainingState, out: Path, resume: bool) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    if resume:
-        state.load(out / "state.safetensors")
 
 
 main = cli_guard(command)

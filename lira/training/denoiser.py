@@ -13,7 +13,8 @@ from lira.checkpoint import save_module
 from lira.flow import TimeDistribution, halting_loss, noised, velocity_loss
 from lira.model import LiRAModel
 from lira.text import TOKENS, TextEncoder
-from lira.training.loop import Ema, LoopSettings, TrainingState, optimise, training_clock
+from lira.training.loop import STATE_NAME, Ema, LoopSettings, TrainingState, optimise, training_clock
+from lira_runtime.errors import BadInput
 from lira_runtime.progress import Progress
 from lira_runtime.tokenizer import ClipTokenizer
 
@@ -51,7 +52,15 @@ class PackedScenes:
     empty_state: Tensor
 
     def batches(self, batch: int, caption_dropout: float, seed: int) -> Iterator[Batch]:
-        """Endless batches in a new order every epoch; a share of the captions is replaced by the empty one."""
+        """Endless batches in a new order every epoch; a share of the captions is replaced by the empty one.
+
+        Raises BadInput when there are fewer scenes than a batch takes.
+        """
+        if len(self.latents) < batch:
+            raise BadInput(f"The data holds {len(self.latents)} scenes, fewer than one batch of {batch}.")
+        return self._batches(batch, caption_dropout, seed)
+
+    def _batches(self, batch: int, caption_dropout: float, seed: int) -> Iterator[Batch]:
         rng = np.random.default_rng(seed)
         while True:
             order = rng.permutation(len(self.latents))
@@ -110,7 +119,7 @@ def train(
     state.model.train()
     model: torch.nn.Module = torch.compile(state.model) if compiled else state.model  # type: ignore[assignment]
     recent: list[float] = []
-    for progress, log in training_clock(state, settings, out / "state.safetensors"):
+    for progress, log in training_clock(state, settings, out / STATE_NAME):
         loss, velocity = training_loss(model, next(batches), recipe)
         norm = optimise(state, loss, recipe.peak_rate, progress, recipe.warmup_steps)
         recent = [*recent[-99:], velocity.item()]

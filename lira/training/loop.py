@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lira.checkpoint import fill_module, load_tensors, save_tensors
 from lira_runtime.errors import BadInput
 
+STATE_NAME = "state.safetensors"
 CLIP_NORM = 1.0
 """Largest gradient norm of a step (spec, training recipe)."""
 
@@ -84,6 +85,20 @@ class TrainingState:
             slots.setdefault(int(index), {})[slot] = laid_out
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
         self.step, self.seconds = counters["step"], counters["seconds"]
+
+
+def begin(state: TrainingState, out: Path, resume: bool) -> None:
+    """Make `out` ready for a run, or go back to the run that it holds; seeds torch so that a resume draws new noise.
+
+    Raises BadInput when `out` holds a run and `resume` is not given, or none and it is.
+    """
+    path = out / STATE_NAME
+    if path.exists() and not resume:
+        raise BadInput(f"{out} already holds a run: add --resume, or choose another folder.")
+    if resume:
+        state.load(path)
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(state.step)
 
 
 def optimise(state: TrainingState, loss: Tensor, peak_rate: float, progress: float, warmup_steps: int) -> float:

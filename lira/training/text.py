@@ -17,7 +17,7 @@ from lira.checkpoint import save_module
 from lira.data.scenes import BACKGROUNDS, POSITIONS, RELATIONS, SIZES, Scene, sample_split
 from lira.data.vocabulary import VOCABULARY
 from lira.text import FactoredEmbedding, TextEncoder
-from lira.training.loop import Ema, LoopSettings, TrainingState, optimise, training_clock
+from lira.training.loop import STATE_NAME, Ema, LoopSettings, TrainingState, optimise, training_clock
 from lira_runtime.tokenizer import ClipTokenizer
 
 CHOICES: dict[str, list[str | None]] = {
@@ -103,7 +103,7 @@ def new_state(recipe: Recipe, tokenizer: ClipTokenizer) -> TrainingState:
 def train(state: TrainingState, tokenizer: ClipTokenizer, recipe: Recipe, settings: LoopSettings, out: Path) -> None:
     """Train until the budget is spent and write `text_encoder.safetensors` (float16, EMA weights) to `out`."""
     rng = np.random.default_rng(state.step)
-    for progress, log in training_clock(state, settings, out / "state.safetensors"):
+    for progress, log in training_clock(state, settings, out / STATE_NAME):
         scenes = [sample_split(rng, held_out=False) for _ in range(recipe.batch)]
         with torch.autocast("cpu", torch.bfloat16):
             views = state.model(tokenise(tokenizer, [scene.caption for scene in scenes]))

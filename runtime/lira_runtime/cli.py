@@ -59,6 +59,7 @@ class Run:
 @click.option("--steps", type=click.IntRange(1, MAX_STEPS), help="Denoising steps; default: the bundle's.")
 @click.option("--guidance", type=float, help=f"0 to {MAX_GUIDANCE:g}, 1 is none; default: the bundle's.")
 @click.option("--sampler", type=click.Choice(sorted(METHODS)), help="Default: the bundle's.")
+@click.option("--cut", is_flag=True, help="Draw the beginning of a prompt that is too long, and say what was dropped.")
 @click.option("--threads", type=click.IntRange(0, 256), default=0, help="0, the default: one a physical core.")
 @click.option("--no-spinning", is_flag=True, help="Let idle threads sleep: slower, but kinder to a battery.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress as JSON lines on stderr.")
@@ -70,6 +71,7 @@ def main(
     steps: int | None,
     guidance: float | None,
     sampler: str | None,
+    cut: bool,
     threads: int,
     no_spinning: bool,
     as_json: bool,
@@ -79,20 +81,26 @@ def main(
     check_writable_file(out)
     bundle = Bundle.open(bundle_path)
     pipeline = Pipeline(bundle, OnnxBackend(SessionSettings(threads, spinning=not no_spinning)))
-    request = Request(prompt, seed, steps, guidance, sampler)
+    request = Request(prompt, seed, steps, guidance, sampler, cut=cut)
     settings = pipeline.settings(request)
     with Progress(settings.steps, "denoising", json=as_json) as progress:
         for event in pipeline.generate(request):
+            if isinstance(event, PromptCut):
+                _say_cut(event, as_json)
             _record(run, event, progress)
     assert run.image is not None, "the pipeline ends with ImageReady"
     write_png(out, run.image.image, _png_texts(settings, bundle))
     print(_json_line(out, run, settings) if as_json else _table(out, run))
 
 
+def _say_cut(event: PromptCut, as_json: bool) -> None:
+    sentence = f"notice: the prompt is too long; this has no effect: {event.dropped!r}"
+    record = json.dumps({"event": "prompt_cut", "dropped": event.dropped})
+    print(record if as_json else sentence, file=sys.stderr, flush=True)
+
+
 def _record(run: Run, event: Event, progress: Progress) -> None:
-    if isinstance(event, PromptCut):
-        print(f"notice: the prompt is too long; this has no effect: {event.dropped!r}", file=sys.stderr, flush=True)
-    elif isinstance(event, DenoisingStep):
+    if isinstance(event, DenoisingStep):
         progress.update(event.index + 1, f"{event.reasoning_steps} reasoning steps")
     elif isinstance(event, StageFinished):
         run.stages.append(event)

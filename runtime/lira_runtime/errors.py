@@ -20,6 +20,7 @@ EXIT_PARITY_LOST = 4
 EXIT_DAMAGED_BUNDLE = 5
 EXIT_INTERRUPTED = 130
 
+INSTALL_EXTRAS = "this command needs more than the runtime: pip install '.[onnx,train]' -c constraints.txt"
 EXIT_CODES_HELP = (
     "Exit codes: 0 ok, 2 bad input, 3 over budget, 4 parity lost, 5 damaged or untrusted bundle, 130 interrupted."
 )
@@ -82,6 +83,8 @@ def cli_guard(command: Callable[P, object]) -> Callable[P, None]:
             code = outcome if isinstance(outcome, int) else 0
         except LiRAError as error:
             code = _complain(str(error), error.exit_code)
+        except ModuleNotFoundError as error:
+            code = _complain(f"{error.name} is not installed; {INSTALL_EXTRAS}", EXIT_BAD_INPUT)
         except click.ClickException as error:
             code = _complain(error.format_message(), EXIT_BAD_INPUT)
         except (KeyboardInterrupt, click.Abort):

@@ -46,8 +46,8 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Parity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the exporter measured against eager PyTorch.
 
-    fp32_max_abs: largest difference of the unquantized graph from eager. quantized_psnr_db and threshold_db:
-    quantized graph against the unquantized one and the bound it had to reach; null where nothing is quantized.
+    fp32_max_abs: largest difference of the unquantized graph from eager. quantized_psnr_db and threshold_db: quantized
+    graph against eager, the worst of the samples, and the bound it had to reach; null where nothing is quantized.
     """
 
     fp32_max_abs: Annotated[float, Meta(ge=0)]

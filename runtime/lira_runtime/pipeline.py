@@ -6,6 +6,7 @@ step when the generator is closed, and then nothing stays loaded.
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.backends.protocol import Backend
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, ParityLost
+from lira_runtime.manifest import PROMPT_TOKENS
 from lira_runtime.memory import PeakMeter, Source, release
 from lira_runtime.noise import check_seed, initial_noise
 from lira_runtime.tokenizer import ClipTokenizer, Tokens
@@ -28,6 +30,7 @@ Floats = NDArray[np.float32]
 class Request:
     """One image to make; None means the bundle's own default.
 
+    cut: draw the beginning of a prompt that is longer than the text encoder reads, instead of refusing it.
     seed: 0 <= seed < 2^64; steps: 1..1000; guidance: 0..100 (1 is none); method: "dpm" or "euler"; shift: time shift.
     """
 
@@ -37,6 +40,7 @@ class Request:
     guidance: float | None = None
     method: str | None = None
     shift: float | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,13 @@ class Pipeline:
         While it runs it raises DamagedBundle for a graph that does not load, ParityLost for values that are not finite.
         """
         settings = self.settings(request)
-        return self._events(settings, self._tokenizer.encode(settings.prompt))
+        tokens = self._tokenizer.encode(settings.prompt)
+        if tokens.truncated and not request.cut:
+            raise BadInput(
+                f"the prompt is longer than the {PROMPT_TOKENS - 2} tokens that the text encoder reads, it would lose "
+                f"{shorten(tokens.dropped, 60)!r}; shorten it or ask for it to be cut."
+            )
+        return self._events(settings, tokens)
 
     def _events(self, settings: Settings, tokens: Tokens) -> Iterator[Event]:
         if tokens.truncated:

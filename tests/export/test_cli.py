@@ -32,7 +32,8 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
         (["--target", "onnx", "--config", "nano", "--recipe", "int3"], "Unknown recipe 'int3'"),
         (["--target", "onnx", "--config", "nano", "--text-encoder", "t5"], "Unknown text encoder 't5'"),
         ([*SMALL[:6], "--resolution", "100", "--text-encoder", "demo"], "100 x 100 px does not fit f8c4"),
-        ([*SMALL[:6], "--resolution", "-8", "--text-encoder", "demo"], "does not fit f8c4"),
+        ([*SMALL[:6], "--resolution", "1040", "--text-encoder", "demo"], "multiples of 32"),
+        ([*SMALL[:6], "--resolution", "0", "--text-encoder", "demo"], "--resolution"),
         ([*SMALL, "--seed", "seven"], "seven"),
         ([*SMALL, "--seed", "-1"], "-1"),
         ([*SMALL, "--checkpoint", "/nowhere"], "/nowhere is not a directory"),
@@ -76,9 +77,9 @@ def test_a_dry_run_says_what_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "bundle"
-    code, _, err = run(*SMALL, "--dry-run", "--out", str(out), capsys=capsys, monkeypatch=monkeypatch)
+    code, stdout, err = run(*SMALL, "--dry-run", "--out", str(out), capsys=capsys, monkeypatch=monkeypatch)
     assert code == 0 and not out.exists()
-    assert "NO WEIGHTS" in err and "denoiser: " in err and "parameters" in err
+    assert "NO WEIGHTS" in err and "denoiser: " in stdout and "parameters" in stdout
 
 
 def write_checkpoint(models: Models, folder: Path) -> None:
@@ -96,8 +97,9 @@ def test_a_checkpoint_exports_the_component_asked_for_as_a_partial_bundle(
     arguments = [*SMALL, "--checkpoint", str(checkpoint), "--component", "decoder", "--json", "--out", str(out)]
     code, stdout, err = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
     assert code == 0 and "NO WEIGHTS" not in err
-    events = [json.loads(line) for line in stdout.splitlines()]
-    assert events[-1]["event"] == "result" and events[-1]["bundle"] == str(out)
+    assert {json.loads(line)["event"] for line in err.splitlines()} == {"progress"}
+    result = json.loads(stdout)
+    assert result["event"] == "result" and result["bundle"] == str(out)
     written = Bundle.open(out).manifest
     assert written.partial and [component.name for component in written.components] == ["decoder"]
     assert written.source.weights == "checkpoint"

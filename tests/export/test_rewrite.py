@@ -3,13 +3,12 @@
 import pytest
 import torch
 
-from lira.model import LiRAModel
+from lira.model import LiRAModel, wake_zero_weights
 from lira.presets import get_preset
 from lira.reasoning import HALT_ABOVE, ReasoningLoop
 from lira.text import seeded_text_encoder
 from lira_export.rewrite.denoiser import TraceableReasoning, traceable_denoiser
 from lira_export.rewrite.text_encoder import traceable_text_encoder
-from lira_export.sources import wake_zero_weights
 
 
 def model(patch_size: int = 2) -> LiRAModel:

@@ -80,10 +80,19 @@ def test_json_is_one_object_on_stdout_and_lines_on_stderr(
     assert [json.loads(line)["done"] for line in captured.err.splitlines()] == [1, 2, 3]
 
 
-def test_a_long_prompt_is_noticed_on_stderr(
+def test_a_500_token_prompt_is_one_sentence_and_exit_code_2(
     toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(toy_bundle, "cat " * 75 + "and a dog", "--out", tmp_path / "a.png") == 0
+    assert run(toy_bundle, "cat " * 500, "--out", tmp_path / "a.png") == 2
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("error: ") and stderr.count("\n") == 1 and "75 tokens" in stderr
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_a_long_prompt_that_is_cut_is_noticed_on_stderr(
+    toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(toy_bundle, "cat " * 75 + "and a dog", "--cut", "--out", tmp_path / "a.png") == 0
     assert "notice" in (stderr := capsys.readouterr().err)
     assert "and a dog" in stderr
 

@@ -124,8 +124,11 @@ def test_the_same_seed_gives_the_same_preview_and_another_does_not(toy_bundle: P
     assert (first_x0(7) != first_x0(8)).any()
 
 
-def test_a_long_prompt_says_what_was_dropped(toy_bundle: Path) -> None:
-    events = Pipeline(Bundle.open(toy_bundle)).generate(Request("cat " * 75 + "and a dog", steps=1))
+def test_a_long_prompt_is_refused_and_cut_only_when_asked(toy_bundle: Path) -> None:
+    pipeline, prompt = Pipeline(Bundle.open(toy_bundle)), "cat " * 75 + "and a dog"
+    with pytest.raises(BadInput, match="and a dog"):
+        pipeline.generate(Request(prompt, steps=1))
+    events = pipeline.generate(Request(prompt, steps=1, cut=True))
     assert next(iter(events)) == PromptCut("and a dog")
 
 

@@ -1,5 +1,7 @@
 """One component to its ONNX files: convert, check, quantize, check again."""
 
+import errno
+import os
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +40,7 @@ def export_component(
     say(f"{name}: tracing")
     graph = folder / f"{name}.onnx"
     model = _simplified(to_onnx(component), graph, samples, say)
-    graph_error = max(float(np.abs(found - s.reference).max()) for s, found in _runs(graph, samples))
+    graph_error = _largest([found - sample.reference for sample, found in _runs(graph, samples)])
     if not graph_error <= GREATEST_GRAPH_ERROR:
         raise ParityLost(
             f"{name}: the float32 graph is {graph_error:.2e} from eager, allowed {GREATEST_GRAPH_ERROR:.0e}."
@@ -77,7 +79,7 @@ def _simplified(model: ir.Model, graph: Path, samples: list[Sample], say: Say) -
     nodes = len(model.graph)
     model = simplify(model)
     _save(model, graph)
-    change = max(float(np.abs(a - b).max()) for a, (_, b) in zip(before, _runs(graph, samples), strict=True))
+    change = _largest([a - b for a, (_, b) in zip(before, _runs(graph, samples), strict=True)])
     say(f"{graph.stem}: onnxsim {nodes} -> {len(model.graph)} nodes, largest change of an output {change:.1e}")
     if not change <= GREATEST_GRAPH_ERROR:
         raise ParityLost(f"{graph.stem}: onnxsim changed the graph's outputs by {change:.2e}.")
@@ -90,11 +92,22 @@ def _runs(graph: Path, samples: list[Sample]) -> list[tuple[Sample, np.ndarray]]
     return [(sample, session.run(None, sample.inputs)[0]) for sample in samples]
 
 
+def _largest(differences: list[np.ndarray]) -> float:
+    """Largest absolute value; NaN where there is one, unlike Python's max."""
+    return float(np.max([np.abs(difference).max() for difference in differences]))
+
+
 def _save(model: ir.Model, graph: Path) -> None:
     """Write graph and external weights; the old files may still feed the model, so they are replaced at the end."""
     fresh = graph.parent / "fresh"
     fresh.mkdir()
-    ir.save(model, fresh / graph.name, external_data=_data_file(graph).name, size_threshold_bytes=EXTERNAL_FROM_BYTES)
+    try:
+        ir.save(
+            model, fresh / graph.name, external_data=_data_file(graph).name, size_threshold_bytes=EXTERNAL_FROM_BYTES
+        )
+    except OSError as error:
+        # NumPy reports a short write without saying why; there is one reason for it.
+        raise error if error.errno else OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(graph)) from error
     for path in fresh.iterdir():
         path.rename(graph.parent / path.name)
     fresh.rmdir()

@@ -8,7 +8,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from lira_runtime.backends.session import SessionSettings, open_session
-from lira_runtime.errors import DamagedBundle
+from lira_runtime.errors import DamagedBundle, OverBudget
 from lira_runtime.manifest import Component, TensorSpec
 
 _ORT_TYPES = {
@@ -41,10 +41,19 @@ class OnnxBackend:
         self._output_names = [tensor.name for tensor in component.outputs]
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the loaded graph on named inputs and return its named outputs."""
+        """Run the loaded graph on named inputs and return its named outputs.
+
+        Raises OverBudget when memory runs out, DamagedBundle when the graph fails otherwise.
+        """
         if self._session is None:
             raise RuntimeError("load a graph before running it")
-        values = self._session.run(self._output_names, dict(inputs))
+        try:
+            values = self._session.run(self._output_names, dict(inputs))
+        except Exception as error:  # the library's exceptions share no base but Exception
+            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if "alloc" in first_line.lower():
+                raise OverBudget(f"there is not enough memory to run the graph: {first_line}") from error
+            raise DamagedBundle(f"a graph failed while it ran: {first_line}") from error
         return dict(zip(self._output_names, values, strict=True))
 
     def unload(self) -> None:
