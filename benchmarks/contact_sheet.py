@@ -25,9 +25,7 @@ GAP = 4
 @click.option("--steps", type=int, help="Sampler steps; the bundle's default where not given.")
 @click.option("--guidance", type=float, help="The bundle's default where not given.")
 @click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True)
-def command(
-    bundle: Path, prompts: Path, out: Path, steps: int | None, guidance: float | None, columns: int
-) -> None:
+def command(bundle: Path, prompts: Path, out: Path, steps: int | None, guidance: float | None, columns: int) -> None:
     """Draw every prompt and paste the pictures into one sheet."""
     check_writable_file(out)
     opened = Bundle.open(bundle)

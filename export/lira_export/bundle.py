@@ -17,7 +17,7 @@ from lira_runtime.tokenizer import ClipTokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
 TOOLS = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "onnxsim", "transformers")
-SAMPLER = manifest.SamplerDefaults(method="dpm", steps=20, shift=1.0, guidance=4.0)
+SAMPLER = manifest.SamplerDefaults(method="dpm", steps=20, shift=1.0, guidance=3.0)
 
 
 @dataclass(frozen=True)

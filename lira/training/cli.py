@@ -64,6 +64,9 @@ def text_command(out: Path, minutes: float, threads: int, resume: bool) -> None:
 @click.option("--text-preset", default="demo", show_default=True, help="Text encoder preset.")
 @click.option("--text-encoder", type=FOLDER, required=True, help="Weights of the frozen text encoder.")
 @click.option("--batch", type=click.IntRange(min=1), default=128, show_default=True)
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), default=1e-3, help="Peak learning rate.  [default: 1e-3]"
+)
 @click.option("--compile", "compiled", is_flag=True, help="torch.compile: minutes to start, a fifth faster after.")
 @out_option
 @minutes_option
@@ -76,6 +79,7 @@ def denoiser_command(
     text_preset: str,
     text_encoder: Path,
     batch: int,
+    rate: float,
     compiled: bool,
     out: Path,
     minutes: float,
@@ -93,7 +97,7 @@ def denoiser_command(
     from lira_runtime.tokenizer import ClipTokenizer
 
     torch.set_num_threads(threads)
-    kind, recipe = latent_kind(latent), denoiser.Recipe(batch=batch)
+    kind, recipe = latent_kind(latent), denoiser.Recipe(batch=batch, peak_rate=rate)
     latents, captions = load_packed(data)
     if latents.shape[1] != kind.channels:
         raise BadInput(f"{data} holds latents of {latents.shape[1]} channels, {latent} has {kind.channels}.")

@@ -31,7 +31,7 @@ class Recipe:
     halting_weight: float = 0.01
     halt_probability: float = 0.4
     """Of the geometric prior over reasoning steps."""
-    times: TimeDistribution = field(default_factory=lambda: TimeDistribution(mu=0.0, b=1.0, uniform_share=0.2))
+    times: TimeDistribution = field(default_factory=lambda: TimeDistribution(mu=-1.5, b=1.5, uniform_share=0.2))
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from lira_export import cli
 from lira_export.bundle import Order, write_bundle
 from lira_export.recipes import get_recipe
 from lira_export.sources import Models, Request, load_models
+
+Ran = tuple[int, str, str]
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +26,14 @@ def bundle_folder(small_models: Models, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def said() -> tuple[list[str], Callable[[str], None]]:
-    lines: list[str] = []
-    return lines, lines.append
+def run_export(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """`lira-export` with these arguments -> exit code, stdout, stderr."""
+
+    def run(*arguments: str) -> Ran:
+        monkeypatch.setattr("sys.argv", ["lira-export", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run

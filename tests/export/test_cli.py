@@ -1,25 +1,30 @@
 """`lira-export` as a user types it: what it refuses, and that nothing is left behind."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 
 from lira.checkpoint import save_module, save_tensors
-from lira_export import cli
 from lira_export.sources import WEIGHT_FILES, Models
 from lira_runtime import manifest
 from lira_runtime.bundle import Bundle
+from lira_runtime.manifest import COMPONENTS
 
 SMALL = ["--target", "onnx", "--config", "nano", "--latent", "f8c4", "--resolution", "64", "--text-encoder", "demo"]
+CONTROL_FLOW = {"Loop", "Scan", "If", "CumSum", "Einsum"}
+INDEXED = {"GatherElements", "GatherND", "NonZero", "Scatter", "ScatterElements", "ScatterND"}
+MOST_DIMENSIONS = 5
+
+Run = Callable[..., tuple[int, str, str]]
 
 
-def run(*arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["lira-export", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    captured = capsys.readouterr()
-    return int(ended.value.code or 0), captured.out, captured.err
+def is_one_sentence(err: str, part: str) -> bool:
+    """Whether stderr is a single line that says what is wrong."""
+    lines = err.splitlines()
+    return len(lines) == 1 and lines[0].startswith("error: ") and part in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -41,61 +46,51 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
-    arguments: list[str],
-    sentence: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str], sentence: str, tmp_path: Path, run_export: Run
 ) -> None:
-    out = tmp_path / "bundle"
-    code, _, err = run(*arguments, "--out", str(out), capsys=capsys, monkeypatch=monkeypatch)
-    assert code == 2
-    last = err.strip().splitlines()[-1]
-    assert last.startswith("error: ") and sentence in last and "Traceback" not in err
+    code, stdout, err = run_export(*arguments, "--out", str(tmp_path / "bundle"))
+    assert code == 2 and stdout == ""
+    assert is_one_sentence(err, sentence), err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_in_use_is_refused_and_kept(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_in_use_is_refused_and_kept(tmp_path: Path, run_export: Run) -> None:
     (tmp_path / "thesis.txt").write_text("three years")
-    code, _, err = run(*SMALL, "--out", str(tmp_path), "--force", capsys=capsys, monkeypatch=monkeypatch)
-    assert code == 2 and "not a bundle" in err
+    code, _, err = run_export(*SMALL, "--out", str(tmp_path), "--force")
+    assert code == 2 and is_one_sentence(err, "not a bundle"), err
     assert (tmp_path / "thesis.txt").read_text() == "three years"
 
 
-def test_a_second_export_needs_force(
-    bundle_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_export_needs_force(bundle_folder: Path, run_export: Run) -> None:
     before = (bundle_folder / "manifest.json").read_bytes()
-    code, _, err = run(*SMALL, "--out", str(bundle_folder), capsys=capsys, monkeypatch=monkeypatch)
-    assert code == 2 and "already holds a bundle" in err
+    code, _, err = run_export(*SMALL, "--out", str(bundle_folder))
+    assert code == 2 and is_one_sentence(err, "already holds a bundle"), err
     assert (bundle_folder / "manifest.json").read_bytes() == before
 
 
-def test_a_dry_run_says_what_and_writes_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "bundle"
-    code, stdout, err = run(*SMALL, "--dry-run", "--out", str(out), capsys=capsys, monkeypatch=monkeypatch)
-    assert code == 0 and not out.exists()
+def test_a_dry_run_says_what_and_writes_nothing(tmp_path: Path, run_export: Run) -> None:
+    code, stdout, err = run_export(*SMALL, "--dry-run", "--out", str(tmp_path / "bundle"))
+    assert code == 0 and list(tmp_path.iterdir()) == []
     assert "NO WEIGHTS" in err and "denoiser: " in stdout and "parameters" in stdout
 
 
 def write_checkpoint(models: Models, folder: Path) -> None:
-    save_module(models.denoiser, folder / "denoiser.safetensors", next(models.denoiser.parameters()).dtype)
-    save_module(models.decoder, folder / "decoder.safetensors", next(models.decoder.parameters()).dtype)
-    save_module(models.text_encoder, folder / "text_encoder.safetensors", next(models.text_encoder.parameters()).dtype)
+    for module, name, metadata in (
+        (models.denoiser, "denoiser", {"config": "nano"}),
+        (models.decoder, "decoder", {"kind": "f8c4"}),
+        (models.text_encoder, "text_encoder", {"preset": "demo"}),
+    ):
+        save_module(module, folder / f"{name}.safetensors", next(module.parameters()).dtype, metadata)
 
 
 def test_a_checkpoint_exports_the_component_asked_for_as_a_partial_bundle(
-    small_models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    small_models: Models, tmp_path: Path, run_export: Run
 ) -> None:
     checkpoint, out = tmp_path / "checkpoint", tmp_path / "bundle"
     checkpoint.mkdir()
     write_checkpoint(small_models, checkpoint)
-    arguments = [*SMALL, "--checkpoint", str(checkpoint), "--component", "decoder", "--json", "--out", str(out)]
-    code, stdout, err = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
+    arguments = ("--checkpoint", str(checkpoint), "--component", "decoder", "--json", "--out", str(out))
+    code, stdout, err = run_export(*SMALL, *arguments)
     assert code == 0 and "NO WEIGHTS" not in err
     assert {json.loads(line)["event"] for line in err.splitlines()} == {"progress"}
     result = json.loads(stdout)
@@ -105,26 +100,47 @@ def test_a_checkpoint_exports_the_component_asked_for_as_a_partial_bundle(
     assert written.source.weights == "checkpoint"
 
 
+def test_a_checkpoint_of_another_config_is_refused_and_the_right_one_named(
+    small_models: Models, tmp_path: Path, run_export: Run
+) -> None:
+    write_checkpoint(small_models, tmp_path)
+    out = tmp_path / "bundle"
+    code, _, err = run_export("--target", "onnx", "--config", "tiny", "--checkpoint", str(tmp_path), "--out", str(out))
+    assert code == 2 and is_one_sentence(err, "--config nano"), err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("name", WEIGHT_FILES)
 def test_a_damaged_or_missing_checkpoint_file_is_named(
-    name: str,
-    small_models: Models,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, small_models: Models, tmp_path: Path, run_export: Run
 ) -> None:
     write_checkpoint(small_models, tmp_path)
     path, out = tmp_path / name, tmp_path / "bundle"
-    arguments = [*SMALL, "--checkpoint", str(tmp_path), "--out", str(out)]
+
+    def refused() -> None:
+        code, _, err = run_export(*SMALL, "--checkpoint", str(tmp_path), "--out", str(out))
+        assert code == 2 and is_one_sentence(err, name), err
+        assert not out.exists()
+
     path.write_bytes(path.read_bytes()[:1000])
-    code, _, err = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
-    assert code == 2 and name in err and not out.exists()
+    refused()
     save_tensors(path, {"unknown": next(small_models.decoder.parameters())})
-    code, _, err = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
-    assert code == 2 and name in err and not out.exists()
+    refused()
     path.unlink()
-    code, _, err = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
-    assert code == 2 and name in err and not out.exists()
+    refused()
+
+
+def test_the_fp32_recipe_writes_float32_and_measures_no_quantization(tmp_path: Path, run_export: Run) -> None:
+    out = tmp_path / "bundle"
+    code, _, err = run_export(*SMALL, "--recipe", "fp32", "--component", "decoder", "--out", str(out))
+    assert code == 0, err
+    (component,) = Bundle.open(out).manifest.components
+    assert component.recipe == "fp32" and component.parity.quantized_psnr_db is None
+    graph = onnx.load(out / "decoder.onnx", load_external_data=False).graph
+    kinds = {tensor.data_type for tensor in graph.initializer}
+    assert onnx.TensorProto.FLOAT in kinds
+    assert not kinds & {onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT16}
+    assert not [node.op_type for node in graph.node if "Quantize" in node.op_type or "Integer" in node.op_type]
 
 
 def test_the_manifest_says_where_the_weights_came_from(bundle_folder: Path) -> None:
@@ -134,12 +150,22 @@ def test_the_manifest_says_where_the_weights_came_from(bundle_folder: Path) -> N
     assert written.resolution == 64 and written.latent.name == "f8c4"
 
 
-def test_exported_graphs_load_in_onnxruntime_1_22(bundle_folder: Path) -> None:
-    import onnx
-
-    for path in bundle_folder.glob("*.onnx"):
+def test_the_three_graphs_keep_to_ir_10_and_opset_20_without_control_flow(bundle_folder: Path) -> None:
+    paths = sorted(bundle_folder.glob("*.onnx"))
+    assert [path.stem for path in paths] == sorted(COMPONENTS)
+    for path in paths:
         model = onnx.load(path, load_external_data=False)
         assert model.ir_version <= 10
         assert {opset.domain: opset.version for opset in model.opset_import}[""] == 20
         assert {node.domain for node in model.graph.node} == {""}
-        assert not {node.op_type for node in model.graph.node} & {"Loop", "Scan", "If", "CumSum", "Einsum"}
+        assert not {node.op_type for node in model.graph.node} & CONTROL_FLOW
+
+
+def test_the_denoiser_has_rank_5_at_most_and_no_gather_or_scatter_of_many_indices(bundle_folder: Path) -> None:
+    model = onnx.load(bundle_folder / "denoiser.onnx", load_external_data=False)
+    assert not {node.op_type for node in model.graph.node} & (CONTROL_FLOW | INDEXED)
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in (*graph.value_info, *graph.output)}
+    assert ranks.keys() >= {output for node in graph.node for output in node.output}, "a rank that is not known"
+    assert max(ranks.values()) <= MOST_DIMENSIONS
+    assert max(len(tensor.dims) for tensor in graph.initializer) <= MOST_DIMENSIONS

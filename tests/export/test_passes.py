@@ -6,6 +6,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
+from lira_export.passes.fold import fold_constants
 from lira_export.passes.naming import SCOPES, module_path, name_by_module
 from lira_export.passes.simplify import LARGE_WEIGHT_BYTES, simplify
 
@@ -25,23 +26,25 @@ def run(made: ir.Model, x: np.ndarray) -> np.ndarray:
     session = ort.InferenceSession(ir.to_proto(made).SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(None, {"x": x})[0]
 
-    nodes = [
-        helper.make_node("Softplus", ["x"], ["s"]),
-        helper.make_node("Greater", ["x", "limit"], ["big"]),
-        helper.make_node("Where", ["big", "x", "s"], ["y"]),
-    ]
-    return model(nodes, {"limit": np.float32(20.0)}, 6)
 
-    x = np.array([[-100, -1, 0, 1, 19.9, 20.1], [1e4, 88, 90, 25, 30, -20]], np.float32)
-    assert [node.op_type for node in made.graph] == ["Softplus"]
-    assert np.allclose(run(made, x), np.logaddexp(0, x.astype(np.float64)), rtol=1e-6)
-
+def test_folding_transposes_weights_and_computes_what_is_written_twice_once() -> None:
+    weight = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
     nodes = [
-        helper.make_node("Softplus", ["x"], ["s"]),
-        helper.make_node("Greater", ["x", "limit"], ["big"]),
-        helper.make_node("Where", ["big", "s", "x"], ["y"]),
+        helper.make_node("Transpose", ["w"], ["t"], perm=[1, 0]),
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("Relu", ["x"], ["b"]),
+        helper.make_node("MatMul", ["a", "t"], ["m"]),
+        helper.make_node("Add", ["m", "b"], ["y"]),
     ]
-    assert [node.op_type for node in made.graph] == ["Softplus", "Greater", "Where"]
+    made = model(nodes, {"w": weight}, 3)
+    x = np.random.default_rng(1).normal(size=(2, 3)).astype(np.float32)
+    wanted = run(made, x)
+    folded = fold_constants(made)
+    assert [node.op_type for node in folded.graph] == ["Relu", "MatMul", "Add"]
+    product = next(node for node in folded.graph if node.op_type == "MatMul")
+    assert product.inputs[1].is_initializer()
+    assert np.array_equal(product.inputs[1].const_value.numpy(), weight.T)
+    assert np.array_equal(run(folded, x), wanted)
 
 
 def test_nodes_and_transposed_weights_take_their_modules_name_and_traces_go() -> None:

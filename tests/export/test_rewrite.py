@@ -1,12 +1,14 @@
 """Traceable twins against the eager modules they mirror."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from lira.model import LiRAModel, wake_zero_weights
 from lira.presets import get_preset
 from lira.reasoning import HALT_ABOVE, ReasoningLoop
-from lira.text import seeded_text_encoder
+from lira.text import TEXT_PRESETS, seeded_text_encoder
 from lira_export.rewrite.denoiser import TraceableReasoning, traceable_denoiser
 from lira_export.rewrite.text_encoder import traceable_text_encoder
 
@@ -49,15 +51,19 @@ def test_a_sample_stops_at_the_first_open_gate_after_two_steps() -> None:
     loop = model().double().reasoning
     inputs = tuple(torch.randn(*shape).double() for shape in ((6, 16, 192), (6, 77, 32), (6, 384)))
     centre_stop_gate(loop, inputs)
-    steps = loop(*inputs).steps
+    reasoned = loop(*inputs)
     thought = loop.prepare(*inputs)
-    r, gates = loop.first(thought), []
+    r, plans, gates = loop.first(thought), [], []
     for _ in range(loop.most_steps):
         r, s = loop.step(thought, r)
+        plans.append(r)
         gates.append(s[:, 0] > HALT_ABOVE)
     for sample in range(6):
         opened = [k for k in range(2, loop.most_steps + 1) if gates[k - 1][sample]]
-        assert steps[sample] == (opened[0] if opened else loop.most_steps)
+        stopped = opened[0] if opened else loop.most_steps
+        assert reasoned.steps[sample] == stopped
+        assert torch.equal(reasoned.plan[sample], plans[stopped - 1][sample])
+    assert len(set(reasoned.steps.tolist())) > 1, "the samples must stop at different steps"
 
 
 @torch.no_grad()
@@ -73,7 +79,11 @@ def test_the_traceable_denoiser_equals_the_eager_one(patch_size: int, size: tupl
 
 
 @torch.no_grad()
-def test_the_traceable_text_encoder_equals_transformers() -> None:
-    eager = seeded_text_encoder("demo", seed=1)
-    ids = torch.randint(0, 49408, (1, 77), dtype=torch.int32)
-    assert float((traceable_text_encoder(eager)(ids) - eager(ids)).abs().max()) <= 1e-5
+@pytest.mark.parametrize("name", TEXT_PRESETS)
+def test_the_traceable_text_encoder_equals_transformers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TEXT_PRESETS, name, dataclasses.replace(TEXT_PRESETS[name], layers=2))
+    eager = seeded_text_encoder(name, seed=1)
+    ids = torch.randint(0, 49408, (1, 77), dtype=torch.int32, generator=torch.Generator().manual_seed(2))
+    wanted = eager.clip(input_ids=ids).last_hidden_state
+    assert wanted.shape == (1, 77, TEXT_PRESETS[name].width)
+    assert float((traceable_text_encoder(eager)(ids) - wanted).abs().max()) <= 1e-5

@@ -175,6 +175,7 @@ def test_packed_scenes_are_distinct_seeded_and_of_the_training_split() -> None:
     items = list(distinct_scenes(2000, seed=4))
     assert len(set(items)) == 2000
     assert items == list(distinct_scenes(2000, seed=4))
+    assert set(items) != set(distinct_scenes(2000, seed=5))
     assert not any(is_held_out(scene) for scene, _ in items)
 
 

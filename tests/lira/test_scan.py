@@ -1,22 +1,45 @@
 """The chunked and paired scans against the recurrence, in float64."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from lira.scan import Selection, scan_chunked, scan_pair, scan_sequential
 
 TOLERANCE = 1e-10
+"""Absolute for values; for gradients g of one element, relative to max(1, |g|)."""
 
 
-def draw(seed: int, G: int, N: int, H: int, P: int, S: int) -> tuple[torch.Tensor, Selection, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
+class Case(NamedTuple):
+    """Sizes of one draw; the log-decay of a token is about -10^decay: at -3 the state spans hundreds of tokens."""
 
-    def normal(*shape: int) -> torch.Tensor:
+    seed: int
+    G: int
+    N: int
+    H: int
+    P: int
+    S: int
+    decay: float
+
+
+def case(N: int, decay: float = -2.0) -> Case:
+    return Case(seed=7, G=1, N=N, H=2, P=3, S=2, decay=decay)
+
+
+def draw(case: Case) -> tuple[Tensor, Selection, Tensor]:
+    generator = torch.Generator().manual_seed(case.seed)
+    G, N, H, P, S = case.G, case.N, case.H, case.P, case.S
+
+    def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    selection = Selection(normal(G, N, H).abs(), -normal(G, N, H).abs(), normal(G, N, S), normal(G, N, S))
+    A = -(10**case.decay) * normal(G, N, H).abs()
+    selection = Selection(normal(G, N, H).abs(), A, normal(G, N, S) / S**0.5, normal(G, N, S))
     return normal(G, N, H, P), selection, normal(H)
 
 
@@ -24,18 +47,24 @@ def flip(selection: Selection) -> Selection:
     return Selection(*(item.flip(1) for item in selection))
 
 
-shapes = st.tuples(
-    st.integers(0, 2**31),
-    st.integers(1, 2),
-    st.integers(1, 400),
-    st.integers(1, 3),
-    st.integers(1, 4),
-    st.integers(1, 4),
-)
+def two_recurrences(x: Tensor, forward: Selection, backward: Selection, D: Tensor) -> Tensor:
+    """What `scan_pair` must equal, from the recurrence alone."""
+    back = scan_sequential(x.flip(1), *flip(backward), torch.zeros_like(D)).flip(1)
+    return scan_sequential(x, *forward, D) + back
 
 
-def close(found: torch.Tensor, wanted: torch.Tensor) -> None:
-    assert float((found - wanted).abs().max()) <= TOLERANCE * max(1.0, float(wanted.abs().max()))
+def lengths(most: int) -> st.SearchStrategy[Case]:
+    small = st.integers(1, 3)
+    # Exponents of a scale that is log-uniform between 0.001 and 10.
+    return st.builds(Case, st.integers(0, 2**31), st.integers(1, 2), st.integers(1, most), small, small, small,
+                     st.floats(-3, 1))  # fmt: skip
+
+
+def hard_cases(test: Callable[..., None]) -> Callable[..., None]:
+    """Pin many chunks (32 states are carried at once: one group, then one more than fits), and a chunk beyond N."""
+    for N, chunk in ((400, 1), (33, 1), (65, 1), (97, 1), (50, 64), (1, 9)):
+        test = example(case=case(N), chunk=chunk)(test)
+    return example(case=case(400, decay=-3.0), chunk=16)(test)
 
 
 def test_the_recurrence_matches_a_hand_computed_case() -> None:
@@ -48,45 +77,90 @@ def test_the_recurrence_matches_a_hand_computed_case() -> None:
     assert y == pytest.approx([5 * h_1 + 7 * 1, 6 * h_2 + 7 * 2], rel=1e-6)
 
 
+def test_a_slow_decay_carries_the_first_token_across_many_chunks() -> None:
+    x, selection, D = draw(case(400, decay=-3.0))
+    later = x.clone()
+    later[:, 0] += 1.0
+    change = scan_sequential(later, *selection, D) - scan_sequential(x, *selection, D)
+    assert float(change[:, 300:].abs().max()) > 1e-3, "else no test here would see the carry between chunks"
+    found = scan_chunked(later, *selection, D, 16) - scan_chunked(x, *selection, D, 16)
+    assert float((found - change).abs().max()) <= TOLERANCE
+
+
+@hard_cases
 @settings(max_examples=40, deadline=None)
-@given(shape=shapes, chunk=st.integers(1, 450))
-def test_chunked_equals_sequential_for_any_length_and_chunk(shape: tuple[int, ...], chunk: int) -> None:
-    x, selection, D = draw(*shape)
-    close(scan_chunked(x, *selection, D, chunk), scan_sequential(x, *selection, D))
+@given(case=lengths(400), chunk=st.integers(1, 450))
+def test_chunked_equals_sequential_for_any_length_and_chunk(case: Case, chunk: int) -> None:
+    x, selection, D = draw(case)
+    gap = scan_chunked(x, *selection, D, chunk) - scan_sequential(x, *selection, D)
+    assert float(gap.abs().max()) <= TOLERANCE
 
 
+@hard_cases
 @settings(max_examples=40, deadline=None)
-@given(shape=shapes, chunk=st.integers(1, 450))
-def test_a_pair_equals_a_forward_and_a_flipped_recurrence(shape: tuple[int, ...], chunk: int) -> None:
-    x, forward, D = draw(*shape)
-    _, backward, D_b = draw(shape[0] + 1, *shape[1:])
-    wanted = scan_sequential(x, *forward, D) + scan_sequential(x.flip(1), *flip(backward), D_b).flip(1)
-    close(scan_pair(x, forward, backward, D + D_b, chunk), wanted)
+@given(case=lengths(400), chunk=st.integers(1, 450))
+def test_a_pair_equals_a_forward_and_a_flipped_recurrence(case: Case, chunk: int) -> None:
+    x, forward, D = draw(case)
+    backward = draw(case._replace(seed=case.seed + 1))[1]
+    gap = scan_pair(x, forward, backward, D, chunk) - two_recurrences(x, forward, backward, D)
+    assert float(gap.abs().max()) <= TOLERANCE
 
 
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 2**31), N=st.integers(1, 90), chunk=st.integers(1, 100))
-def test_gradients_of_chunked_equal_those_of_sequential(seed: int, N: int, chunk: int) -> None:
-    x, selection, D = draw(seed, 1, N, 2, 3, 2)
-    leaves = [item.requires_grad_() for item in (x, *selection, D)]
-    weight = torch.randn_like(x)
-    wanted = torch.autograd.grad((scan_sequential(*leaves) * weight).sum(), leaves)
-    found = torch.autograd.grad((scan_chunked(*leaves, chunk) * weight).sum(), leaves)
-    for a, b in zip(found, wanted, strict=True):
-        close(a, b)
+def gradients_agree(found: Callable[..., Tensor], wanted: Callable[..., Tensor], leaves: list[Tensor]) -> None:
+    """Gradients of both functions, for one random weighting of the outputs."""
+    leaves = [leaf.detach().requires_grad_() for leaf in leaves]
+    weight = torch.randn(leaves[0].shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    oracle = torch.autograd.grad((wanted(*leaves) * weight).sum(), leaves)
+    ours = torch.autograd.grad((found(*leaves) * weight).sum(), leaves)
+    for a, b in zip(ours, oracle, strict=True):
+        assert torch.isfinite(a).all()
+        assert float(((a - b).abs() / b.abs().clamp_min(1.0)).max()) <= TOLERANCE
 
 
-def test_hard_decay_leaves_no_nan_and_no_memory() -> None:
-    x, selection, D = draw(0, 1, 70, 1, 2, 3)
+@hard_cases
+@settings(max_examples=20, deadline=None)
+@given(case=lengths(400), chunk=st.integers(1, 100))
+def test_gradients_of_chunked_equal_those_of_sequential(case: Case, chunk: int) -> None:
+    x, selection, D = draw(case)
+    gradients_agree(lambda *leaves: scan_chunked(*leaves, chunk), scan_sequential, [x, *selection, D])
+
+
+@hard_cases
+@settings(max_examples=20, deadline=None)
+@given(case=lengths(400), chunk=st.integers(1, 100))
+def test_gradients_of_a_pair_equal_those_of_two_recurrences(case: Case, chunk: int) -> None:
+    x, forward, D = draw(case)
+    backward = draw(case._replace(seed=case.seed + 1))[1]
+
+    def paired(x: Tensor, *rest: Tensor) -> Tensor:
+        return scan_pair(x, Selection(*rest[:4]), Selection(*rest[4:8]), rest[8], chunk)
+
+    def twice(x: Tensor, *rest: Tensor) -> Tensor:
+        return two_recurrences(x, Selection(*rest[:4]), Selection(*rest[4:8]), rest[8])
+
+    gradients_agree(paired, twice, [x, *forward, *backward, D])
+
+
+def test_hard_decay_leaves_no_nan_no_memory_and_finite_gradients() -> None:
+    x, selection, D = draw(case(70))
     hard = selection._replace(A=selection.A - 1e4, dt=selection.dt + 1.0)
-    y = scan_chunked(x, *hard, D, 16)
-    assert torch.isfinite(y).all()
     alone = (hard.C * hard.B).sum(-1)[..., None, None] * hard.dt[..., None] * x + D[:, None] * x
-    close(y, alone)
+    assert float((scan_chunked(x, *hard, D, 16) - alone).abs().max()) <= TOLERANCE
+    pair = scan_pair(x, hard, hard, D, 16)
+    assert float((pair - (2 * alone - D[:, None] * x)).abs().max()) <= TOLERANCE
+    leaves = [x, *hard, D]
+    gradients_agree(lambda *leaves: scan_chunked(*leaves, 16), scan_sequential, leaves)
+    gradients_agree(
+        lambda x, *rest: scan_pair(x, Selection(*rest[:4]), Selection(*rest[:4]), rest[4], 16),
+        lambda x, *rest: two_recurrences(x, Selection(*rest[:4]), Selection(*rest[:4]), rest[4]),
+        leaves,
+    )
 
 
 @pytest.mark.parametrize("chunk", [0, -1])
 def test_a_chunk_below_one_is_refused(chunk: int) -> None:
-    x, selection, D = draw(0, 1, 4, 1, 1, 1)
+    x, selection, D = draw(case(4))
     with pytest.raises(ValueError, match="chunk"):
         scan_chunked(x, *selection, D, chunk)
+    with pytest.raises(ValueError, match="chunk"):
+        scan_pair(x, selection, selection, D, chunk)

@@ -1,5 +1,6 @@
 """CLIP text encoders: presets, the factored table, seeds, and loading from a local directory."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -27,13 +28,15 @@ def test_the_demo_keeps_every_word_at_a_lower_rank() -> None:
     assert table(torch.tensor([[49407]])).shape == (1, 1, 192)
 
 
-def test_a_seed_gives_the_same_weights_and_leaves_the_global_generator_alone() -> None:
+def test_a_seed_fixes_the_weights_and_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(3)
     wanted = torch.rand(1)
     torch.manual_seed(3)
-    first, second = seeded_text_encoder("demo", 1), seeded_text_encoder("demo", 1)
+    first, second, other = (seeded_text_encoder("demo", seed) for seed in (1, 1, 2))
     assert torch.equal(torch.rand(1), wanted)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    matrices = [pair for pair in zip(first.parameters(), other.parameters(), strict=True) if pair[0].ndim == 2]
+    assert not any(torch.equal(a, b) for a, b in matrices)
 
 
 def test_later_words_do_not_change_earlier_states() -> None:
@@ -46,7 +49,25 @@ def test_later_words_do_not_change_earlier_states() -> None:
     assert torch.allclose(a[:, :40], b[:, :40], atol=1e-5) and not torch.allclose(a[:, 40:], b[:, 40:], atol=1e-2)
 
 
-def test_a_transformers_directory_loads_and_a_wrong_width_is_named(tmp_path: Path) -> None:
+def test_a_directory_of_transformers_loads_with_its_own_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preset = dataclasses.replace(TEXT_PRESETS["vit-b-32"], layers=1)
+    monkeypatch.setitem(TEXT_PRESETS, "vit-b-32", preset)
+    torch.manual_seed(0)
+    stored = CLIPTextModel(preset.config()).half().eval()
+    stored.save_pretrained(tmp_path)
+    loaded = load_text_encoder("vit-b-32", tmp_path)
+    ids = torch.randint(0, 49408, (1, 77))
+    with torch.no_grad():
+        states = loaded(ids)
+        wanted = stored.float()(input_ids=ids).last_hidden_state
+    assert states.shape == (1, 77, 512) and states.dtype == torch.float32
+    torch.testing.assert_close(states, wanted, rtol=1e-5, atol=1e-5)
+    assert not loaded.training
+
+
+def test_a_directory_of_another_width_is_refused_and_both_widths_named(tmp_path: Path) -> None:
     config = CLIPTextConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=2)
     CLIPTextModel(config).save_pretrained(tmp_path)
     with pytest.raises(BadInput, match="width 64.*has 512"):

@@ -1,6 +1,8 @@
 """The denoiser's and the text encoder's training, on data small enough for seconds."""
 
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,13 +12,14 @@ from lira.checkpoint import load_module, read_metadata
 from lira.data.scenes import Scene
 from lira.model import LiRAModel
 from lira.text import seeded_text_encoder
-from lira.training import denoiser, text
+from lira.training import denoiser, loop, text
 from lira.training.loop import LoopSettings
 from lira_runtime.tokenizer import ClipTokenizer
 
 
-def scenes() -> denoiser.PackedScenes:
-    latents = np.random.default_rng(0).normal(size=(8, 4, 8, 8)).astype(np.float16)
+def scenes(latents: np.ndarray | None = None) -> denoiser.PackedScenes:
+    if latents is None:
+        latents = np.random.default_rng(0).normal(size=(8, 4, 8, 8)).astype(np.float16)
     captions = ["a frog", "a bee", "a frog", "a key", "a bus", "a cat", "a dog", "a fox"]
     return denoiser.pack_scenes(latents, captions, seeded_text_encoder("demo", 0), ClipTokenizer.vendored(), batch=3)
 
@@ -43,15 +46,32 @@ def test_an_epoch_shows_every_scene_once_and_drops_a_share_of_the_captions() -> 
     assert float(torch.stack(empty).mean()) == pytest.approx(0.25, abs=0.03)
 
 
-def test_a_short_run_learns_and_its_weights_load(tmp_path: Path) -> None:
+def one_second_a_step() -> SimpleNamespace:
+    """A clock that the loop reads twice a step, so that a budget in seconds is one in steps on any machine."""
+    ticks = itertools.count(0.0, 0.5)
+    return SimpleNamespace(monotonic=lambda: next(ticks))
+
+
+def test_a_short_run_learns_a_constant_picture_and_its_averaged_weights_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "time", one_second_a_step())
     torch.manual_seed(0)
-    recipe = denoiser.Recipe(batch=8, warmup_steps=5)
+    recipe = denoiser.Recipe(batch=4, warmup_steps=30)
     state = denoiser.new_state("nano", in_channels=4, d_text=192, patch_size=4, recipe=recipe)
-    batches = scenes().batches(8, recipe.caption_dropout, seed=0)
-    loss = denoiser.train(state, batches, recipe, LoopSettings(budget=8.0), tmp_path)
-    assert state.step > 5 and loss < 2.0, "predicting zero costs 2: one for the noise, one for the data"
+    z_0 = np.broadcast_to(np.array([2, -2, 1, -1], np.float16)[:, None, None], (8, 4, 8, 8))
+    batches = scenes(z_0).batches(recipe.batch, recipe.caption_dropout, seed=0)
+    loss = denoiser.train(state, batches, recipe, LoopSettings(budget=30.0), tmp_path)
+    untrained = float(np.mean(z_0.astype(np.float64) ** 2)) + 1.0
+    assert state.step == 30
+    assert loss < 0.9 * untrained, "predicting zero costs the data's mean square and the noise's, which is 1"
     assert read_metadata(tmp_path / "denoiser.safetensors")["config"] == "nano"
-    load_module(LiRAModel("nano", 4, 192, 4), tmp_path / "denoiser.safetensors")
+    loaded = LiRAModel("nano", 4, 192, 4)
+    load_module(loaded, tmp_path / "denoiser.safetensors")
+    averaged = {name: value.half().float() for name, value in state.ema.shadow.items()}
+    assert loaded.state_dict().keys() == averaged.keys()
+    assert all(torch.equal(value, averaged[name]) for name, value in loaded.state_dict().items())
+    assert not torch.equal(averaged["final_proj.weight"], state.model.state_dict()["final_proj.weight"].half().float())
 
 
 def test_labels_name_the_values_of_a_scene() -> None:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
-from toy_bundle import write_toy_bundle
+from toy_bundle import GUIDANCE, METHOD, STEPS, write_toy_bundle
+from toy_reference import assert_exact_pixels, toy_image, toy_steps
 
 from lira_runtime.cli import main
 from lira_runtime.files import sha256_of
@@ -29,11 +31,11 @@ def assert_refused(code: int, wanted: int, out_folder: Path, capsys: pytest.Capt
     captured = capsys.readouterr()
     assert code == wanted
     assert captured.out == ""
-    *_, last = captured.err.splitlines()
-    assert last.startswith("error: ")
-    assert "Traceback" not in captured.err
+    lines = captured.err.splitlines(keepends=True)
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("error: ") and lines[0].endswith("\n")
     assert not [name for name in os.listdir(out_folder) if name.endswith((".png", ".part"))]
-    return last
+    return lines[0]
 
 
 def test_it_writes_a_png_that_says_how_it_was_made(
@@ -54,6 +56,8 @@ def test_it_writes_a_png_that_says_how_it_was_made(
             "guidance": "4",
             "bundle": sha256_of(toy_bundle / "manifest.json"),
         }
+        pixels = np.asarray(image)
+    assert_exact_pixels(pixels, toy_image(toy_steps(prompt, 7, 5, 4.0, "euler")[1]))
     table = capsys.readouterr().out
     for word in ("text_encoder", "denoiser", "decoder", "seconds", "peak MiB", str(out)):
         assert word in table
@@ -63,6 +67,13 @@ def test_the_same_command_gives_the_same_bytes(toy_bundle: Path, tmp_path: Path)
     for name in ("a.png", "b.png"):
         assert run(toy_bundle, "a cat", "--out", tmp_path / name, "--seed", "3", "--no-spinning") == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_without_flags_the_image_has_seed_0_and_the_bundles_defaults(toy_bundle: Path, tmp_path: Path) -> None:
+    assert run(toy_bundle, "a cat", "--out", tmp_path / "a.png") == 0
+    with Image.open(tmp_path / "a.png") as image:
+        pixels = np.asarray(image)
+    assert_exact_pixels(pixels, toy_image(toy_steps("a cat", 0, STEPS, GUIDANCE, METHOD)[1]))
 
 
 def test_json_is_one_object_on_stdout_and_lines_on_stderr(
@@ -185,8 +196,9 @@ def test_a_write_that_fails_leaves_the_old_image_and_no_litter(toy_bundle: Path,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16)),
     )
     assert result.returncode == 2
-    assert result.stderr.splitlines()[-1].startswith("error: ")
-    assert "Traceback" not in result.stderr
+    *progress, last = result.stderr.splitlines()
+    assert last.startswith("error: ")
+    assert [json.loads(line)["event"] for line in progress] == ["progress"] * STEPS
     assert os.listdir(folder) == ["a.png"]
     assert (folder / "a.png").read_text() == "old"
 
@@ -205,8 +217,9 @@ def test_interrupting_exits_with_130_and_writes_nothing(toy_bundle: Path, tmp_pa
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Traceback" not in stderr
-    assert stderr.splitlines()[-1] == "error: interrupted."
+    *progress, last = stderr.splitlines()
+    assert last == "error: interrupted."
+    assert {json.loads(line)["event"] for line in progress} <= {"progress"}
     assert not out.exists()
 
 

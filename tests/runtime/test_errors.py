@@ -1,9 +1,14 @@
 import errno
+import re
+import tomllib
+from pathlib import Path
 
 import click
 import pytest
 
 from lira_runtime.errors import BadInput, DamagedBundle, LiRAError, OverBudget, ParityLost, cli_guard
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,26 @@ def test_a_message_of_several_lines_becomes_one(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         cli_guard(command)()
     assert capsys.readouterr().err == "error: one two\n"
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_extras_that_bring_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @cli_guard
+    @click.command()
+    def command() -> None:
+        import no_such_package_of_lira  # noqa: F401
+
+    with pytest.raises(SystemExit) as stop:
+        command([])
+    assert stop.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: no_such_package_of_lira is not installed")
+    assert captured.err.count("\n") == 1
+    (extras,) = re.findall(r"pip install '\.\[([a-z,]+)\]'", captured.err)
+    offered = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert set(extras.split(",")) <= set(offered)
 
 
 def test_a_programming_error_is_not_hidden() -> None:

@@ -1,69 +1,143 @@
-import time
+"""Each measurement runs in a fresh process that imports NumPy and the meter alone, so no other test's memory counts."""
 
-import numpy as np
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from lira_runtime import memory
 
 MIB = 1 << 20
+RUNTIME = Path(__file__).parents[2] / "runtime"
+PRELUDE = """
+import json, threading
+import numpy as np
+from lira_runtime import memory
+
+MIB = 1 << 20
+np.ones(MIB, np.uint8)  # what NumPy loads on first use is not the stage's
+memory.release()
+before = memory.resident_bytes()
+"""
 
 
-def test_the_peak_holds_what_a_stage_used_and_freed() -> None:
-    before = memory.resident_bytes()
+def in_fresh_process(script: str) -> dict[str, Any]:
+    """Run the prelude and a script, which sets `result`; return that."""
+    run = subprocess.run(
+        [sys.executable, "-c", f"{PRELUDE}{script}\nprint(json.dumps(result))"],
+        env={**os.environ, "PYTHONPATH": str(RUNTIME), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    result: dict[str, Any] = json.loads(run.stdout)
+    return result
+
+
+def require_linux() -> None:
+    if sys.platform != "linux":
+        pytest.skip("resident memory can be read and trimmed on Linux alone")
+
+
+def require_resettable_mark() -> None:
+    require_linux()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pytest.skip("the kernel's high-water mark cannot be reset here")
+
+
+def test_a_stages_peak_holds_what_it_used_and_freed_and_nothing_of_the_stage_before() -> None:
+    require_resettable_mark()
+    result = in_fresh_process("""
+with memory.PeakMeter() as first:
+    block = np.ones(64 * MIB, np.uint8)
+    del block
+with memory.PeakMeter() as second:
+    pass
+result = {"before": before, "first": first.peak_bytes, "second": second.peak_bytes,
+          "sources": [first.source, second.source]}
+""")
+    assert result["sources"] == ["VmHWM", "VmHWM"]
+    assert 60 * MIB < result["first"] - result["before"] < 72 * MIB
+    assert abs(result["second"] - result["before"]) < 8 * MIB
+
+
+def test_where_the_mark_cannot_be_reset_a_thread_samples() -> None:
+    require_linux()
+    result = in_fresh_process("""
+sampled, read = threading.Event(), memory.resident_bytes
+memory._reset_high_water_mark = lambda: False
+
+def watched():
+    value = read()
+    if threading.current_thread() is not threading.main_thread() and value > before + 48 * MIB:
+        sampled.set()
+    return value
+
+memory.resident_bytes = watched
+with memory.PeakMeter() as first:
+    block = np.ones(64 * MIB, np.uint8)
+    assert sampled.wait(120), "no sample was taken"
+    del block
+with memory.PeakMeter() as second:
+    pass
+result = {"before": before, "first": first.peak_bytes, "second": second.peak_bytes,
+          "sources": [first.source, second.source]}
+""")
+    assert result["sources"] == ["sampled", "sampled"]
+    assert 48 * MIB < result["first"] - result["before"] < 72 * MIB
+    assert abs(result["second"] - result["before"]) < 8 * MIB
+
+
+@pytest.mark.parametrize(("platform", "unit"), [("darwin", 1), ("freebsd14", 1024)])
+def test_without_proc_the_systems_own_peak_counts_bytes_on_macos_and_kib_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, unit: int
+) -> None:
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "none")
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=5000))
     with memory.PeakMeter() as meter:
-        block = np.ones(64 * MIB, np.uint8)
-        del block
-    assert before + 56 * MIB < meter.peak_bytes < before + 90 * MIB
-
-
-@pytest.mark.skipif(not memory._reset_high_water_mark(), reason="the kernel's high-water mark cannot be reset here")
-def test_the_peak_of_one_stage_is_not_in_the_next() -> None:
-    with memory.PeakMeter() as first:
-        block = np.ones(64 * MIB, np.uint8)
-        del block
-    memory.release()
-    with memory.PeakMeter() as second:
         pass
-    assert (first.source, second.source) == ("VmHWM", "VmHWM")
-    assert second.peak_bytes < first.peak_bytes - 50 * MIB
-
-
-def test_where_the_mark_cannot_be_reset_a_thread_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_reset_high_water_mark", lambda: False)
-    memory.release()
-    before = memory.resident_bytes()
-    with memory.PeakMeter() as meter:
-        block = np.ones(64 * MIB, np.uint8)
-        time.sleep(0.1)
-        del block
-    memory.release()
-    with memory.PeakMeter() as second:
-        pass
-    assert meter.source == "sampled"
-    assert before + 56 * MIB < meter.peak_bytes < before + 90 * MIB
-    assert second.peak_bytes < meter.peak_bytes - 50 * MIB
+    assert (meter.source, meter.peak_bytes) == ("ru_maxrss", 5000 * unit)
 
 
 def test_resident_bytes_agrees_with_psutil() -> None:
-    psutil = pytest.importorskip("psutil", reason="psutil is not installed: no second opinion")
-    assert memory.resident_bytes() == pytest.approx(psutil.Process().memory_info().rss, abs=4 * MIB)
+    pytest.importorskip("psutil", reason="psutil is not installed: no second opinion")
+    result = in_fresh_process("""
+import psutil
+block = np.ones(64 * MIB, np.uint8)
+result = {"ours": memory.resident_bytes(), "theirs": psutil.Process().memory_info().rss}
+""")
+    assert result["ours"] == pytest.approx(result["theirs"], abs=4 * MIB)
 
 
-@pytest.mark.skipif(not memory._STATUS.exists(), reason="trimming the heap is for Linux")
 def test_release_gives_many_small_freed_pieces_back() -> None:
-    memory.release()
-    before = memory.resident_bytes()
-    pieces = [np.ones(1000, np.uint8) for _ in range(60_000)]
-    kept = pieces[-1]  # pins the top of the heap, so that free() alone returns nothing
-    held = memory.resident_bytes()
-    del pieces
-    memory.release()
-    assert held > before + 50 * MIB
-    assert memory.resident_bytes() < before + 20 * MIB
-    assert kept[0] == 1
+    require_linux()
+    result = in_fresh_process("""
+pieces = [np.ones(1000, np.uint8) for _ in range(60_000)]
+kept = pieces[-1]  # pins the top of the heap, so that free() alone returns nothing
+held = memory.resident_bytes()
+del pieces
+freed = memory.resident_bytes()
+memory.release()
+result = {"held": held - before, "freed": freed - before, "released": memory.resident_bytes() - before}
+""")
+    assert result["held"] > 50 * MIB
+    assert result["freed"] > 50 * MIB, "free() alone gave it back: this proves nothing"
+    assert result["released"] < 20 * MIB
 
 
-def test_the_meter_counts_seconds() -> None:
+def test_the_meter_counts_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([100.0, 102.5])
+    monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=lambda: next(times)))
     with memory.PeakMeter() as meter:
-        time.sleep(0.05)
-    assert 0.05 <= meter.seconds < 5
+        pass
+    assert meter.seconds == 2.5

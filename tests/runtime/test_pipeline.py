@@ -1,4 +1,4 @@
-"""The toy bundle's answer is known: the image's grey is the mean text state, moved by guidance (see toy_bundle.py)."""
+"""The toy bundle's answer is known: toy_reference.py computes it once more, in NumPy."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy_bundle import write_toy_bundle
+from toy_bundle import GUIDANCE, METHOD, SHIFT, STEPS, write_toy_bundle
+from toy_reference import assert_exact_pixels, toy_image, toy_steps
 
 from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.bundle import Bundle
@@ -21,7 +22,6 @@ from lira_runtime.pipeline import (
     StageFinished,
     StageStarted,
 )
-from lira_runtime.tokenizer import ClipTokenizer
 
 STAGES = ["text_encoder", "denoiser", "decoder"]
 
@@ -46,10 +46,6 @@ class Recording:
         self.inner.unload()
 
 
-def grey(prompt: str) -> float:
-    return float(ClipTokenizer.vendored().encode(prompt).ids.mean() / 49407)
-
-
 def final(pipeline: Pipeline, request: Request) -> ImageReady:
     *_, last = pipeline.generate(request)
     assert isinstance(last, ImageReady)
@@ -57,21 +53,36 @@ def final(pipeline: Pipeline, request: Request) -> ImageReady:
 
 
 @pytest.mark.parametrize("method", ["dpm", "euler"])
-def test_the_prompt_decides_the_image(toy_bundle: Path, method: str) -> None:
+@pytest.mark.parametrize(("guidance", "seed", "steps"), [(1.0, 0, 4), (3.0, 7, 6), (0.0, 2**64 - 1, 2)])
+def test_latent_and_pixels_are_those_of_the_toy_written_in_numpy(
+    toy_bundle: Path, method: str, guidance: float, seed: int, steps: int
+) -> None:
     pipeline = Pipeline(Bundle.open(toy_bundle))
     for prompt in ("a red apple", "a dog and a cat in a garden"):
-        result = final(pipeline, Request(prompt, method=method))
-        assert result.image.shape == (16, 16, 3)
-        assert result.image.dtype == np.uint8
-        np.testing.assert_allclose(result.latent, grey(prompt), atol=1e-5)
-        assert (np.abs(result.image.astype(float) - 255 * grey(prompt)) <= 0.51).all()
+        result = final(pipeline, Request(prompt, seed, steps, guidance, method))
+        _, latent = toy_steps(prompt, seed, steps, guidance, method)
+        assert (result.latent.dtype, result.image.dtype) == (np.float32, np.uint8)
+        np.testing.assert_allclose(result.latent, latent, rtol=0, atol=2e-5)
+        assert_exact_pixels(result.image, toy_image(latent))
 
 
-def test_guidance_moves_away_from_the_empty_prompt(toy_bundle: Path) -> None:
-    prompt = "a dog and a cat in a garden with many flowers and trees"
-    result = final(Pipeline(Bundle.open(toy_bundle)), Request(prompt, guidance=3.0))
-    expected = grey("") + 3.0 * (grey(prompt) - grey(""))
-    np.testing.assert_allclose(result.latent, expected, atol=1e-5)
+def test_what_a_request_leaves_open_is_the_bundles_own_default(toy_bundle: Path) -> None:
+    result = final(Pipeline(Bundle.open(toy_bundle)), Request("a cat"))
+    np.testing.assert_allclose(result.latent, toy_steps("a cat", 0, STEPS, GUIDANCE, METHOD, SHIFT)[1], atol=2e-5)
+
+
+def test_a_requests_own_shift_is_used(toy_bundle: Path) -> None:
+    result = final(Pipeline(Bundle.open(toy_bundle)), Request("a cat", steps=4, guidance=2.0, shift=1.5))
+    np.testing.assert_allclose(result.latent, toy_steps("a cat", 0, 4, 2.0, METHOD, 1.5)[1], rtol=0, atol=2e-5)
+
+
+def test_each_steps_preview_is_the_samplers(toy_bundle: Path) -> None:
+    events = Pipeline(Bundle.open(toy_bundle)).generate(Request("a cat", 5, 4, 2.0, "dpm"))
+    seen = [e for e in events if isinstance(e, DenoisingStep)]
+    expected, _ = toy_steps("a cat", 5, 4, 2.0, "dpm")
+    assert [(e.index, e.sigma) for e in seen] == [(s.index, s.sigma) for s in expected]
+    for event, step in zip(seen, expected, strict=True):
+        np.testing.assert_allclose(event.x0, step.x0, rtol=0, atol=2e-5)
 
 
 def test_each_graph_is_loaded_once_run_and_unloaded_before_the_next(toy_bundle: Path) -> None:
@@ -116,7 +127,6 @@ def test_closing_the_generator_stops_the_work_and_unloads(toy_bundle: Path) -> N
 
 def test_the_same_seed_gives_the_same_preview_and_another_does_not(toy_bundle: Path) -> None:
     def first_x0(seed: int) -> Any:
-        # Before the last step x0 still carries rounding of the noise, which differs between seeds.
         events = Pipeline(Bundle.open(toy_bundle)).generate(Request("a cat", seed=seed, method="euler"))
         return next(e.x0 for e in events if isinstance(e, DenoisingStep))
 

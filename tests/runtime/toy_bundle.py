@@ -1,8 +1,9 @@
-"""Toy graphs with a known answer: text states are ids / 49407, the velocity pulls to a colour the prompt decides.
+"""Toy graphs with a known answer; toy_reference.py says the same in NumPy.
 
-text_encoder: states[i, j] = ids[i] / 49407 for 4 columns j
-denoiser:     v = (latent - mean(states)) / max(timestep, 1e-3), so x0 = mean(states) everywhere at every sigma
-decoder:      every channel repeated 2 x 2, first three of four channels kept
+text_encoder: states[i, j] = ids[i] / 49407 * TEXT_WEIGHTS[i, j], so the order of the tokens counts
+denoiser:     v = (x - x0) / t - TEXT_PULL mean(states), where x0 is the clean latent of data N(MEAN, SPREAD^2):
+              x0 = MEAN + a s^2 / (a^2 s^2 + t^2) (x - a MEAN), a = 1 - t, s = SPREAD
+decoder:      GAINS and OFFSETS for the first three of four channels, each pixel repeated 2 x 2, then a ramp down H
 """
 
 import sys
@@ -18,8 +19,19 @@ from lira_runtime.tokenizer import ClipTokenizer
 
 CHANNELS, SCALE, RESOLUTION, D_TEXT = 4, 2, 16, 4
 LATENT_SHAPE = (1, CHANNELS, RESOLUTION // SCALE, RESOLUTION // SCALE)
+STEPS, SHIFT, GUIDANCE, METHOD = 4, 3.0, 1.0, "dpm"
+
+TEXT_WEIGHTS = np.linspace(1.0, 0.1, m.PROMPT_TOKENS * D_TEXT, dtype=np.float32).reshape(1, m.PROMPT_TOKENS, D_TEXT)
+TEXT_PULL = 1.5
+MEAN, SPREAD = 0.7, 0.3
+# No two channels, and no two rows, are decoded alike; one channel is upside down. Values leave [0, 1] at both ends.
+GAINS = np.array([0.5, 1.0, -0.7], np.float32).reshape(1, 3, 1, 1)
+OFFSETS = np.array([-0.6, -0.9, 1.6], np.float32).reshape(1, 3, 1, 1)
+RAMP = np.linspace(-0.4, 0.4, RESOLUTION, dtype=np.float32).reshape(1, 1, RESOLUTION, 1)
+
 _ONNX_TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
-_RAMP = np.linspace(-0.5, 0.5, 4096, dtype=np.float32)  # dead weight, so that a flipped byte has somewhere to land
+_BALLAST = np.linspace(-0.5, 0.5, 4096, dtype=np.float32)  # dead weight, so that a flipped byte has somewhere to land
+_Body = tuple[list[onnx.NodeProto], dict[str, np.ndarray]]
 
 
 def write_toy_bundle(goal: Path, denoiser_gain: float = 1.0) -> None:
@@ -44,7 +56,7 @@ def toy_manifest(components: tuple[m.Component, ...], tokenizer: m.FileEntry) ->
         preset="toy",
         latent=m.Latent(name="toy", channels=CHANNELS, scale=SCALE, patch_size=1),
         resolution=RESOLUTION,
-        sampler=m.SamplerDefaults(method="dpm", steps=4, shift=3.0, guidance=1.0),
+        sampler=m.SamplerDefaults(method=METHOD, steps=STEPS, shift=SHIFT, guidance=GUIDANCE),
         tokenizer=tokenizer,
         components=components,
         tools={"onnx": onnx.__version__},
@@ -68,24 +80,20 @@ def _component(
         outputs=outputs,
         recipe="fp32",
         parity=parity,
-        weight_bytes={"float32": _RAMP.nbytes},
+        weight_bytes={"float32": _BALLAST.nbytes},
     )
 
 
 def _save_graph(
-    directory: Path,
-    name: str,
-    inputs: tuple[m.TensorSpec, ...],
-    outputs: tuple[m.TensorSpec, ...],
-    body: tuple[list[onnx.NodeProto], dict[str, np.ndarray]],
+    directory: Path, name: str, inputs: tuple[m.TensorSpec, ...], outputs: tuple[m.TensorSpec, ...], body: _Body
 ) -> tuple[m.FileEntry, ...]:
     nodes, constants = body
-    initializers = [numpy_helper.from_array(value, key) for key, value in {**constants, "ramp": _RAMP}.items()]
+    initializers = [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()]
     graph = helper.make_graph(nodes, name, [_info(t) for t in inputs], [_info(t) for t in outputs], initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.checker.check_model(model)
     path = directory / f"{name}.onnx"
-    onnx.save_model(model, path, save_as_external_data=True, location=f"{name}.onnx.data", size_threshold=1024)
+    onnx.save_model(model, path, save_as_external_data=True, location=f"{name}.onnx.data", size_threshold=4096)
     return entry(path), entry(directory / f"{name}.onnx.data")
 
 
@@ -93,62 +101,80 @@ def _info(tensor: m.TensorSpec) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(tensor.name, _ONNX_TYPES[tensor.dtype], tensor.shape)
 
 
-def _text_encoder() -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+def _with_ballast(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], light: str, output: str) -> _Body:
+    """Add the ballast, times 0, to the tensor `light`; the result is the graph's output."""
+    extra = [
+        helper.make_node("ReduceSum", ["ballast"], ["ballast_sum"], keepdims=0),
+        helper.make_node("Mul", ["ballast_sum", "zero"], ["nothing"]),
+        helper.make_node("Add", [light, "nothing"], [output]),
+    ]
+    return [*nodes, *extra], {**constants, "ballast": _BALLAST, "zero": np.array(0, np.float32)}
+
+
+def _text_encoder() -> _Body:
     nodes = [
         helper.make_node("Cast", ["input_ids"], ["ids"], to=TensorProto.FLOAT),
         helper.make_node("Div", ["ids", "largest"], ["shares"]),
         helper.make_node("Unsqueeze", ["shares", "last"], ["column"]),
-        helper.make_node("Expand", ["column", "shape"], ["spread"]),
-        helper.make_node("ReduceSum", ["ramp"], ["ramp_sum"], keepdims=0),
-        helper.make_node("Mul", ["ramp_sum", "zero"], ["nothing"]),
-        helper.make_node("Add", ["spread", "nothing"], ["text_states"]),
+        helper.make_node("Mul", ["column", "weights"], ["states"]),
     ]
     constants = {
-        "largest": np.float32(49407),
+        "largest": np.array(49407, np.float32),
         "last": np.array([2], np.int64),
-        "shape": np.array([1, m.PROMPT_TOKENS, D_TEXT], np.int64),
-        "zero": np.float32(0),
+        "weights": TEXT_WEIGHTS,
     }
-    return nodes, {key: np.asarray(value) for key, value in constants.items()}
+    return _with_ballast(nodes, constants, "states", "text_states")
 
 
-def _denoiser(gain: float) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+def _denoiser(gain: float) -> _Body:
     nodes = [
-        helper.make_node("ReduceMean", ["text_states"], ["goal"], keepdims=0),
-        helper.make_node("Max", ["timestep", "least"], ["time"]),
-        helper.make_node("Sub", ["latent", "goal"], ["way"]),
-        helper.make_node("Div", ["way", "time"], ["speed"]),
-        helper.make_node("ReduceSum", ["ramp"], ["ramp_sum"], keepdims=0),
-        helper.make_node("Mul", ["ramp_sum", "zero"], ["nothing"]),
-        helper.make_node("Mul", ["speed", "gain"], ["scaled"]),
-        helper.make_node("Add", ["scaled", "nothing"], ["velocity"]),
+        helper.make_node("Sub", ["one", "timestep"], ["alpha"]),
+        helper.make_node("Mul", ["alpha", "variance"], ["alpha_variance"]),
+        helper.make_node("Mul", ["alpha", "alpha_variance"], ["signal"]),
+        helper.make_node("Mul", ["timestep", "timestep"], ["noise"]),
+        helper.make_node("Add", ["signal", "noise"], ["total"]),
+        helper.make_node("Div", ["alpha_variance", "total"], ["share"]),
+        helper.make_node("Mul", ["alpha", "mean"], ["alpha_mean"]),
+        helper.make_node("Sub", ["latent", "alpha_mean"], ["centred"]),
+        helper.make_node("Mul", ["share", "centred"], ["detail"]),
+        helper.make_node("Add", ["mean", "detail"], ["x0"]),
+        helper.make_node("Sub", ["latent", "x0"], ["way"]),
+        helper.make_node("Div", ["way", "timestep"], ["speed"]),
+        helper.make_node("ReduceMean", ["text_states"], ["text"], keepdims=0),
+        helper.make_node("Mul", ["text", "text_pull"], ["pull"]),
+        helper.make_node("Sub", ["speed", "pull"], ["towards"]),
+        helper.make_node("Mul", ["towards", "gain"], ["scaled"]),
         helper.make_node("Identity", ["three"], ["reasoning_steps"]),
     ]
     constants = {
-        "least": np.array([1e-3], np.float32),
-        "zero": np.float32(0),
-        "gain": np.float32(gain),
+        "one": np.array(1, np.float32),
+        "variance": np.array(SPREAD**2, np.float32),
+        "mean": np.array(MEAN, np.float32),
+        "text_pull": np.array(TEXT_PULL, np.float32),
+        "gain": np.array(gain, np.float32),
         "three": np.array([3], np.int32),
     }
-    return nodes, {key: np.asarray(value) for key, value in constants.items()}
+    return _with_ballast(nodes, constants, "scaled", "velocity")
 
 
-def _decoder() -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+def _decoder() -> _Body:
     nodes = [
-        helper.make_node("Slice", ["latent", "from", "to", "axis"], ["rgb"]),
+        helper.make_node("Slice", ["latent", "from", "to", "axis"], ["three"]),
+        helper.make_node("Mul", ["three", "gains"], ["gained"]),
+        helper.make_node("Add", ["gained", "offsets"], ["rgb"]),
         helper.make_node("Resize", ["rgb", "", "scales"], ["large"], mode="nearest"),
-        helper.make_node("ReduceSum", ["ramp"], ["ramp_sum"], keepdims=0),
-        helper.make_node("Mul", ["ramp_sum", "zero"], ["nothing"]),
-        helper.make_node("Add", ["large", "nothing"], ["image"]),
+        helper.make_node("Add", ["large", "ramp"], ["shaded"]),
     ]
     constants = {
         "from": np.array([0], np.int64),
         "to": np.array([3], np.int64),
         "axis": np.array([1], np.int64),
+        "gains": GAINS,
+        "offsets": OFFSETS,
         "scales": np.array([1, 1, SCALE, SCALE], np.float32),
-        "zero": np.float32(0),
+        "ramp": RAMP,
     }
-    return nodes, {key: np.asarray(value) for key, value in constants.items()}
+    return _with_ballast(nodes, constants, "shaded", "image")
 
 
 if __name__ == "__main__":

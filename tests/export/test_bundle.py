@@ -1,0 +1,71 @@
+"""A bundle is written whole or not at all, whatever stops the export."""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lira_export import bundle
+from lira_runtime import manifest
+from lira_runtime.errors import ParityLost
+
+SMALL = ["--target", "onnx", "--config", "nano", "--latent", "f8c4", "--resolution", "64", "--text-encoder", "demo"]
+STOPS = [
+    pytest.param(ParityLost("denoiser: the graph lost it."), 4, "the graph lost it", id="parity"),
+    pytest.param(KeyboardInterrupt(), 130, "interrupted", id="ctrl-c"),
+    pytest.param(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2, "the disk is full", id="full-disk"),
+]
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def stop_at_second_component(stop: BaseException, whole: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Make the export copy its first component from the bundle `whole` and raise at its second.
+
+    Returns the folders that it worked in, filled as it runs.
+    """
+    folders: list[Path] = []
+
+    def fake(component: bundle.manifest.Component, samples: object, recipe: object, folder: Path, say: object):  # type: ignore[no-untyped-def]
+        folders.append(folder)
+        if len(folders) == 2:
+            raise stop
+        entry = next(part for part in manifest.load(whole).components if part.name == component.name)
+        for file in entry.files:
+            shutil.copy(whole / file.path, folder / file.path)
+        return entry
+
+    monkeypatch.setattr(bundle, "export_component", fake)
+    return folders
+
+
+@pytest.mark.parametrize(("stop", "code", "sentence"), STOPS)
+@pytest.mark.parametrize("replaces", [False, True], ids=["new", "force"])
+def test_a_stopped_export_leaves_nothing_new_and_an_old_bundle_whole(
+    replaces: bool,
+    stop: BaseException,
+    code: int,
+    sentence: str,
+    bundle_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run_export: Run,
+) -> None:
+    out = tmp_path / "bundle"
+    if replaces:
+        shutil.copytree(bundle_folder, out)
+    folders = stop_at_second_component(stop, bundle_folder, monkeypatch)
+    found, stdout, err = run_export(*SMALL, "--out", str(out), *(["--force"] if replaces else []))
+    assert len(folders) == 2 and out not in folders, "the export must have been under way, beside its goal"
+    assert found == code and stdout == ""
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and errors == err.splitlines()[-1:] and sentence in errors[0]
+    assert "Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == (["bundle"] if replaces else [])
+    if replaces:
+        assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in bundle_folder.iterdir())
+        for path in bundle_folder.iterdir():
+            assert (out / path.name).read_bytes() == path.read_bytes(), path.name

@@ -1,0 +1,58 @@
+"""The reasoning loop in training: PonderNet's halting distribution, and the plan that follows from it."""
+
+import torch
+
+from lira.presets import get_preset
+from lira.reasoning import Reasoned, ReasoningLoop
+
+BATCH = 12
+
+
+@torch.no_grad()
+def pondered() -> tuple[Reasoned, Reasoned, torch.Tensor, torch.Tensor]:
+    """`ponder` and `forward` on one batch; every step's plans (B, T, w) and stop gates (B, T)."""
+    torch.manual_seed(0)
+    preset = get_preset("nano")
+    loop = ReasoningLoop(preset, 32).double()
+    inputs = tuple(torch.randn(BATCH, *shape).double() for shape in ((64, preset.d_model), (77, 32), (preset.d_cond,)))
+    thought = loop.prepare(*inputs)
+    second = loop.step(thought, loop.step(thought, loop.first(thought))[0])[0]
+    # Sharp gates around the median of step 2, so that some samples stop there and others go on.
+    loop.stop.weight.mul_(20)
+    loop.stop.bias.copy_(-(second @ loop.stop.weight.T).median())
+    r, plans, gates = loop.first(thought), [], []
+    for _ in range(loop.most_steps):
+        r, s = loop.step(thought, r)
+        plans.append(r)
+        gates.append(s[:, 0])
+    return loop.ponder(*inputs), loop(*inputs), torch.stack(plans, 1), torch.stack(gates, 1)
+
+
+def test_the_halting_distribution_is_the_chance_to_stop_at_each_step_for_the_first_time() -> None:
+    reasoned, _, _, gates = pondered()
+    p = reasoned.halting
+    assert p is not None and p.shape == gates.shape
+    for sample in range(BATCH):
+        going = 1.0
+        for k in range(1, gates.shape[1]):
+            wanted = 0.0 if k == 1 else float(gates[sample, k - 1]) * going
+            assert abs(float(p[sample, k - 1]) - wanted) <= 1e-12
+            going -= wanted
+        assert abs(float(p[sample, -1]) - going) <= 1e-12
+    assert not p[:, 0].any()
+    assert torch.allclose(p.sum(1), torch.ones(BATCH).double(), atol=1e-12)
+
+
+def test_pondering_counts_the_steps_that_inference_takes() -> None:
+    reasoned, eager, _, _ = pondered()
+    assert reasoned.steps.tolist() == eager.steps.tolist()
+    assert len(set(eager.steps.tolist())) > 1, "the samples must stop at different steps for this test to say anything"
+
+
+def test_even_samples_take_the_expected_plan_and_odd_ones_that_of_inference() -> None:
+    reasoned, eager, plans, _ = pondered()
+    assert reasoned.halting is not None
+    expected = (reasoned.halting[:, None] @ plans)[:, 0]
+    assert torch.allclose(reasoned.plan[::2], expected[::2], atol=1e-12)
+    assert torch.equal(reasoned.plan[1::2], eager.plan[1::2])
+    assert not torch.allclose(expected, eager.plan, atol=1e-6)

@@ -1,0 +1,38 @@
+"""The committed demo weights: small, half precision, and of the shapes that the package builds."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import lira
+from lira.autoencoder import load_encoder
+from lira.checkpoint import load_module, load_tensors, read_metadata
+from lira.decoder import TinyDecoder
+from lira.latents import LATENT_KINDS
+from lira.text import load_text_encoder
+
+WEIGHTS = Path(lira.__file__).parent / "weights"
+FILES = sorted(WEIGHTS.glob("*.safetensors"))
+LARGEST_BYTES = 32 * 10**6
+
+
+def test_the_demos_weights_are_there_and_below_32_mb_together() -> None:
+    assert {"encoder", "decoder", "text_encoder"} <= {path.stem for path in FILES}
+    assert sum(path.stat().st_size for path in FILES) <= LARGEST_BYTES
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_weight_is_float16_and_finite(path: Path) -> None:
+    numbers = [tensor for tensor in load_tensors(path)[0].values() if tensor.is_floating_point()]
+    assert {tensor.dtype for tensor in numbers} == {torch.float16}
+    assert all(torch.isfinite(tensor).all() for tensor in numbers)
+
+
+def test_the_weights_fit_the_demos_models() -> None:
+    load_encoder(WEIGHTS / "encoder.safetensors")
+    kind = read_metadata(WEIGHTS / "decoder.safetensors")["kind"]
+    load_module(TinyDecoder(LATENT_KINDS[kind]), WEIGHTS / "decoder.safetensors")
+    load_text_encoder(
+        read_metadata(WEIGHTS / "text_encoder.safetensors")["preset"], WEIGHTS / "text_encoder.safetensors"
+    )
