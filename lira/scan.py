@@ -92,7 +92,7 @@ def _mix(x: Tensor, selections: tuple[Selection, ...], reverse: tuple[bool, ...]
         raise ValueError(f"chunk must be at least 1, got {chunk}")
     x = _at_least_float32(x)
     selections = tuple(Selection(*map(_at_least_float32, selection)) for selection in selections)
-    if torch.is_autocast_enabled(x.device.type):
+    if torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type):
         with torch.autocast(x.device.type, enabled=False):
             return _mix(x, selections, reverse, chunk)
     G, N, H, P = x.shape

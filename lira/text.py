@@ -16,6 +16,16 @@ from lira_runtime.tokenizer import END_ID, START_ID
 
 TOKENS = PROMPT_TOKENS
 VOCABULARY_SIZE = END_ID + 1
+SHAPE_FIELDS = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "vocab_size",
+    "max_position_embeddings",
+    "hidden_act",
+)
+"""What public weights must have in common with a preset."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +124,16 @@ def load_text_encoder(preset_name: str, source: Path | str) -> TextEncoder:
         return encoder.eval()
     # transformers prints a report of unexpected vision weights, which CLIP repositories always hold.
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         clip = CLIPTextModel.from_pretrained(str(source), local_files_only=True, use_safetensors=True)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise BadInput(f"No CLIP text weights could be loaded from '{source}': {str(error).splitlines()[0]}") from error
-    if clip.config.hidden_size != encoder.width:
-        raise BadInput(
-            f"'{source}' has text width {clip.config.hidden_size}, text encoder '{preset_name}' has {encoder.width}."
-        )
+    for name in SHAPE_FIELDS:
+        found, wanted = getattr(clip.config, name), getattr(encoder.clip.config, name)
+        if found != wanted:
+            what = "text width" if name == "hidden_size" else name
+            raise BadInput(f"'{source}' has {what} {found}, text encoder '{preset_name}' has {wanted}.")
     encoder.clip = clip
     return encoder.float().eval()
 

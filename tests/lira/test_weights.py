@@ -18,7 +18,7 @@ LARGEST_BYTES = 32 * 10**6
 
 
 def test_the_demos_weights_are_there_and_below_32_mb_together() -> None:
-    assert {"encoder", "decoder", "text_encoder"} <= {path.stem for path in FILES}
+    assert {"encoder", "decoder", "text_encoder", "denoiser"} <= {path.stem for path in FILES}
     assert sum(path.stat().st_size for path in FILES) <= LARGEST_BYTES
 
 

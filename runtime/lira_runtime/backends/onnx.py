@@ -51,7 +51,7 @@ class OnnxBackend:
             values = self._session.run(self._output_names, dict(inputs))
         except Exception as error:  # the library's exceptions share no base but Exception
             first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            if "alloc" in first_line.lower():
+            if isinstance(error, MemoryError) or "alloc" in first_line.lower():
                 raise OverBudget(f"there is not enough memory to run the graph: {first_line}") from error
             raise DamagedBundle(f"a graph failed while it ran: {first_line}") from error
         return dict(zip(self._output_names, values, strict=True))
