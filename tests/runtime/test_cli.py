@@ -219,7 +219,7 @@ def test_interrupting_exits_with_130_and_writes_nothing(toy_bundle: Path, tmp_pa
     assert process.returncode == 130
     *progress, last = stderr.decode().splitlines()
     assert last == "error: interrupted."
-    # A write that the signal interrupts may leave a blank line behind it.
+    # click ends the line of a terminal's ^C before it passes the interrupt on: one blank line, in a pipe too.
     assert {json.loads(line)["event"] for line in progress if line} <= {"progress"}
     assert not out.exists()
 
