@@ -84,6 +84,8 @@ def cli_guard(command: Callable[P, object]) -> Callable[P, None]:
         except LiRAError as error:
             code = _complain(str(error), error.exit_code)
         except ModuleNotFoundError as error:
+            if (error.name or "lira").startswith("lira"):  # our own mistake, not a missing extra
+                raise
             code = _complain(f"{error.name} is not installed; {INSTALL_EXTRAS}", EXIT_BAD_INPUT)
         except click.ClickException as error:
             code = _complain(error.format_message(), EXIT_BAD_INPUT)

@@ -7,7 +7,7 @@ from typing import Any
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from lira_runtime.backends.session import SessionSettings, open_session
+from lira_runtime.backends.session import SessionSettings, first_line_of, open_session, ran_out_of_memory
 from lira_runtime.errors import DamagedBundle, OverBudget
 from lira_runtime.manifest import Component, TensorSpec
 
@@ -50,8 +50,8 @@ class OnnxBackend:
         try:
             values = self._session.run(self._output_names, dict(inputs))
         except Exception as error:  # the library's exceptions share no base but Exception
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            if isinstance(error, MemoryError) or "alloc" in first_line.lower():
+            first_line = first_line_of(error)
+            if ran_out_of_memory(error):
                 raise OverBudget(f"there is not enough memory to run the graph: {first_line}") from error
             raise DamagedBundle(f"a graph failed while it ran: {first_line}") from error
         return dict(zip(self._output_names, values, strict=True))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from lira_runtime.errors import DamagedBundle
+from lira_runtime.errors import DamagedBundle, OverBudget
 
 _FATAL_ONLY = 4  # our own one sentence replaces the library's log
 
@@ -37,5 +37,17 @@ def open_session(graph: Path, settings: SessionSettings) -> ort.InferenceSession
             str(graph), sess_options=session_options(settings), providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # the library's exceptions share no base but Exception
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first_line = first_line_of(error)
+        if ran_out_of_memory(error):
+            raise OverBudget(f"there is not enough memory to load {graph.name}: {first_line}") from error
         raise DamagedBundle(f"{graph.name} cannot be loaded: {first_line}") from error
+
+
+def first_line_of(error: Exception) -> str:
+    """The library's message without its trace, or the error's kind where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def ran_out_of_memory(error: Exception) -> bool:
+    """Whether an error of the library means that an allocation failed."""
+    return isinstance(error, MemoryError) or "alloc" in first_line_of(error).lower()
