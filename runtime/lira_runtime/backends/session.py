@@ -31,7 +31,7 @@ def session_options(settings: SessionSettings) -> ort.SessionOptions:
 
 
 def open_session(graph: Path, settings: SessionSettings) -> ort.InferenceSession:
-    """Open a graph by path, so that its external data is mapped and not copied; raises DamagedBundle."""
+    """Open a graph by path, so that its external data is mapped and not copied; raises DamagedBundle or OverBudget."""
     try:
         return ort.InferenceSession(
             str(graph), sess_options=session_options(settings), providers=["CPUExecutionProvider"]
