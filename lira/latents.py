@@ -9,6 +9,10 @@ DECODER_STEP = 32
 """The tiny decoder's trunk starts at 1/32 of the picture, so its sides are multiples of 32 px."""
 
 
+LARGEST_SIDE = 4096
+"""Longest side of a picture, in px; f32 latents have 16 384 cells there."""
+
+
 @dataclass(frozen=True)
 class LatentKind:
     """The shape and statistics of one latent space.
@@ -26,8 +30,10 @@ class LatentKind:
     shift: float = 0.0
 
     def shape(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Latent shape (1, C, H, W) of a picture of `height` x `width` px. Raises BadInput when it does not divide."""
+        """Latent shape (1, C, H, W) of a picture of `height` x `width` px. Raises BadInput when it does not fit."""
         step = math.lcm(self.scale * self.patch_size, DECODER_STEP)
+        if max(height, width) > LARGEST_SIDE:
+            raise BadInput(f"{height} x {width} px is too large: a side has at most {LARGEST_SIDE} px.")
         if height < step or width < step or height % step or width % step:
             raise BadInput(f"{height} x {width} px does not fit {self.name}: both sides must be multiples of {step}.")
         return 1, self.channels, height // self.scale, width // self.scale

@@ -142,7 +142,7 @@ class Pipeline:
         if tokens.truncated and not request.cut:
             raise BadInput(
                 f"the prompt is longer than the {PROMPT_TOKENS - 2} tokens that the text encoder reads, it would lose "
-                f"{shorten(tokens.dropped, 60)!r}; shorten it or ask for it to be cut."
+                f"{shorten(tokens.dropped, 60)!r}; shorten it or ask for it to be cut (--cut)."
             )
         return self._events(settings, tokens)
 

@@ -25,6 +25,12 @@ def test_a_side_that_does_not_divide_is_refused_with_the_step_named(side: int) -
         latent_kind("f8c4").shape(1024, side)
 
 
+@pytest.mark.parametrize("side", [4128, 10**6, 10**12])
+def test_a_side_that_no_memory_could_hold_is_refused(side: int) -> None:
+    with pytest.raises(BadInput, match="at most 4096 px"):
+        latent_kind("f32c32").shape(side, 1024)
+
+
 def test_an_unknown_kind_is_refused_and_the_choices_are_named() -> None:
     with pytest.raises(BadInput, match="f32c32, f8c16, f8c4, demo"):
         latent_kind("f64")
