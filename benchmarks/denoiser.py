@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lira_export.bundle import Order, write_bundle
 from lira_export.recipes import get_recipe
 from lira_export.sources import Models, Request, load_models
-from lira_runtime.backends.session import SessionSettings, session_options
+from lira_runtime.backends.session import SessionSettings, open_session, session_options
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, cli_guard
 
@@ -64,8 +64,7 @@ def int8_ceiling(threads: int) -> float:
 
 def bundle_step(bundle: Bundle, threads: int) -> float:
     """Milliseconds of one step of the bundle's denoiser."""
-    options = session_options(SessionSettings(threads=threads))
-    session = ort.InferenceSession(str(bundle.graph("denoiser")), options, providers=["CPUExecutionProvider"])
+    session = open_session(bundle.graph("denoiser"), SessionSettings(threads=threads))
     rng = np.random.default_rng(0)
     feed = {i.name: rng.random(i.shape, np.float32) for i in session.get_inputs()}
     return milliseconds(lambda: session.run(None, feed), 9)
