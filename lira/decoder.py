@@ -2,10 +2,13 @@
 
 Letters: b batch, c latent channels, h w latent rows and columns, s image px per latent cell (8 or 32).
 
-Only local operations (no attention, no normalisation over space), so a picture may be decoded in row bands that overlap
-by ROW_OVERLAP. Work is done at low resolution: one trunk from 1/32 to 1/4 of the picture, then one PixelShuffle(4) to
-RGB. A latent at 1/8 is folded to 1/32 first, and added once more at 1/8, where its detail belongs.
+Work is done at low resolution: a trunk from 1/32 to 1/8 of the picture, a finish at 1/4, then one PixelShuffle(4) to
+RGB. Only local operations (no attention, no normalisation over space), so the finish, where the large tensors are, may
+run in row bands that overlap by FINISH_OVERLAP. A latent at 1/8 is folded to 1/32 first, and added once
+more at 1/8, where its detail belongs.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +21,11 @@ WIDTHS = (96, 80, 48)
 DEPTHS = (2, 2, 2, 2)
 """Residual blocks at 1/32, 1/16, 1/8 and 1/4."""
 FINAL_UPSCALE = 4
-ROW_OVERLAP = 256
-"""Image px on either side of a band that its rows can depend on (exactly 244, rounded up to whole trunk cells)."""
+TRUNK_STEP = 2 * FINAL_UPSCALE
+"""Image px per row and column of the trunk's features."""
+MID_GREY = 0.5
+FINISH_OVERLAP = math.ceil((2 * DEPTHS[-1] + 1) / 2)
+"""Trunk rows on either side that a row of the finish depends on: one row at 1/4 for each 3x3 convolution there."""
 
 
 class SeparableBlock(nn.Module):
@@ -42,7 +48,7 @@ class SeparableBlock(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Pointwise convolution, PixelShuffle(2) and ReLU; (b, d, h, w) -> (b, e, 2h, 2w)."""
+    """Pointwise convolution, ReLU and PixelShuffle(2); (b, d, h, w) -> (b, e, 2h, 2w)."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
@@ -51,7 +57,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (b, d, h, w) -> (b, e, 2h, 2w)."""
-        return torch.relu(self.shuffle(self.expand(x)))
+        return self.shuffle(torch.relu(self.expand(x)))
 
 
 class TinyDecoder(nn.Module):
@@ -89,12 +95,18 @@ class TinyDecoder(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         """latent (b, c, h, w) float -> image (b, 3, s h, s w), sRGB about [0, 1], not clamped."""
+        return self.to_rgb(self.finish(self.trunk(latent))) + MID_GREY
+
+    def trunk(self, latent: Tensor) -> Tensor:
+        """latent (b, c, h, w) -> features (b, 80, s h / 8, s w / 8)."""
         latent = latent / self.scaling + self.shift
         x = nn.functional.pixel_unshuffle(latent, self.fold) if self.fold > 1 else latent
         x = self.stages[0](torch.relu(self.stem(x)))
-        for level, (upsample, stage) in enumerate(zip(self.upsamples, self.stages[1:], strict=True)):
-            x = upsample(x)
-            if self.detail is not None and level == 1:
-                x = x + self.detail(latent)
-            x = stage(x)
-        return self.to_rgb(self.head(x)) + 0.5
+        x = self.upsamples[1](self.stages[1](self.upsamples[0](x)))
+        if self.detail is not None:
+            x = x + self.detail(latent)
+        return self.stages[2](x)
+
+    def finish(self, x: Tensor) -> Tensor:
+        """features (b, 80, h, w) -> (b, 48, 2h, 2w): 4 x 4 px of each colour, about 0."""
+        return self.head(self.stages[3](self.upsamples[2](x)))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lira.latents import LatentKind
+from lira_export.rewrite.decoder import traceable_decoder
 from lira_export.rewrite.denoiser import traceable_denoiser
 from lira_export.rewrite.text_encoder import traceable_text_encoder
 from lira_export.sources import Models
@@ -40,7 +41,7 @@ def build_components(models: Models, resolution: int, names: tuple[str, ...] = C
     makers = {
         "text_encoder": lambda: (models.text_encoder, traceable_text_encoder(models.text_encoder)),
         "denoiser": lambda: (models.denoiser, traceable_denoiser(models.denoiser, shape[2:])),
-        "decoder": lambda: (models.decoder, models.decoder),
+        "decoder": lambda: (models.decoder, traceable_decoder(models.decoder, shape[2:])),
     }
     specs = interface(shape, kind.scale, models.text_encoder.width)
     return [Component(name, *makers[name](), *specs[name]) for name in COMPONENTS if name in names]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lira.decoder import ROW_OVERLAP, TinyDecoder
+from lira.decoder import FINISH_OVERLAP, TinyDecoder
 from lira.latents import LATENT_KINDS, LatentKind
 
 KINDS = list(LATENT_KINDS.values())
@@ -44,17 +44,18 @@ def test_a_1024_px_picture_costs_less_than_5_gflop(kind: LatentKind) -> None:
     assert counter.get_total_flops() < 5e9
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_bands_of_rows_with_overlap_decode_to_the_whole_picture(kind: LatentKind) -> None:
-    decoder = seeded_decoder(kind)
-    latent = torch.randn(kind.shape(768, 64))
-    rows, margin = latent.shape[2], ROW_OVERLAP // kind.scale
-    with torch.no_grad():
-        whole = decoder(latent)
-        top = decoder(latent[:, :, : rows // 2 + margin])
-        bottom = decoder(latent[:, :, rows // 2 - margin :])
-    banded = torch.cat([top[:, :, :384], bottom[:, :, -384:]], dim=2)
-    torch.testing.assert_close(banded, whole, rtol=1e-4, atol=1e-5)
+@torch.no_grad()
+def test_a_row_of_the_finish_depends_on_the_overlap_and_no_further() -> None:
+    decoder = seeded_decoder(LATENT_KINDS["f32c32"]).double()
+    features, row = torch.randn(1, 80, 32, 8).double(), 16
+    finished = decoder.finish(features)[:, :, 2 * row : 2 * row + 2]
+    reached = []
+    for distance in range(1, FINISH_OVERLAP + 3):
+        changed = features.clone()
+        changed[:, :, row + distance] += 1
+        changed[:, :, row - distance] += 1
+        reached.append(not torch.equal(decoder.finish(changed)[:, :, 2 * row : 2 * row + 2], finished))
+    assert reached == [True] * FINISH_OVERLAP + [False] * 2
 
 
 def test_scaling_and_shift_are_undone_inside() -> None:
