@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lira_runtime.backends.onnx import OnnxBackend
-from lira_runtime.backends.session import SessionSettings
+from lira_runtime.backends.session import MAX_THREADS, SessionSettings
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
 from lira_runtime.files import check_writable_file
@@ -60,8 +60,12 @@ class Run:
 @click.option("--guidance", type=float, help=f"0 to {MAX_GUIDANCE:g}, 1 is none; default: the bundle's.")
 @click.option("--sampler", type=click.Choice(sorted(METHODS)), help="Default: the bundle's.")
 @click.option("--cut", is_flag=True, help="Draw the beginning of a prompt that is too long, and say what was dropped.")
-@click.option("--threads", type=click.IntRange(0, 256), default=0, help="0, the default: one a physical core.")
-@click.option("--no-spinning", is_flag=True, help="Let idle threads sleep: slower, but kinder to a battery.")
+@click.option(
+    "--threads", type=click.IntRange(0, MAX_THREADS), default=0, help="0, the default: one a big core, at most 8."
+)
+@click.option(
+    "--spinning/--no-spinning", default=None, help="Whether idle threads wait busily; default: unless on battery."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress as JSON lines on stderr.")
 def main(
     bundle_path: Path,
@@ -73,14 +77,14 @@ def main(
     sampler: str | None,
     cut: bool,
     threads: int,
-    no_spinning: bool,
+    spinning: bool | None,
     as_json: bool,
 ) -> None:
     """Draw PROMPT with the bundle in the directory BUNDLE."""
     run = Run(process_peak_bytes())
     check_writable_file(out)
     bundle = Bundle.open(bundle_path)
-    pipeline = Pipeline(bundle, OnnxBackend(SessionSettings(threads, spinning=not no_spinning)))
+    pipeline = Pipeline(bundle, OnnxBackend(SessionSettings(threads, spinning)))
     request = Request(prompt, seed, steps, guidance, sampler, cut=cut)
     settings = pipeline.settings(request)
     with Progress(settings.steps, "denoising", json=as_json) as progress:

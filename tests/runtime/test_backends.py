@@ -1,15 +1,21 @@
+import resource
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import onnx
+import onnxruntime as ort
+import psutil
 import pytest
 from toy_reference import toy_image
 
+from lira_runtime.backends import session
 from lira_runtime.backends.onnx import OnnxBackend
-from lira_runtime.backends.session import SessionSettings, session_options
+from lira_runtime.backends.session import SessionSettings, open_session, session_options
 from lira_runtime.bundle import Bundle
-from lira_runtime.errors import DamagedBundle, LiRAError, OverBudget
+from lira_runtime.errors import BadInput, DamagedBundle, LiRAError, OverBudget
+from lira_runtime.memory import release
 
 
 def test_a_loaded_graph_returns_its_named_outputs(toy_bundle: Path) -> None:
@@ -107,9 +113,91 @@ def test_only_a_failure_to_allocate_is_over_budget(
     assert "\n" not in str(caught.value)
 
 
-def test_sessions_keep_no_arena_and_obey_the_settings() -> None:
-    options = session_options(SessionSettings(threads=3, spinning=False))
-    assert options.enable_cpu_mem_arena is False
-    assert options.intra_op_num_threads == 3
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
-    assert session_options(SessionSettings()).get_session_config_entry("session.intra_op.allow_spinning") == "1"
+def test_sessions_obey_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spins(settings: SessionSettings) -> str:
+        return session_options(settings).get_session_config_entry("session.intra_op.allow_spinning")
+
+    monkeypatch.setattr(session, "default_threads", lambda: 5)
+    assert session_options(SessionSettings(threads=3)).intra_op_num_threads == 3
+    assert session_options(SessionSettings()).intra_op_num_threads == 5
+    for battery in (False, True):
+        monkeypatch.setattr(session, "on_battery", lambda battery=battery: battery)
+        assert spins(SessionSettings()) == ("0" if battery else "1")
+        assert spins(SessionSettings(spinning=False)) == "0"
+        assert spins(SessionSettings(spinning=True)) == "1"
+
+
+@pytest.mark.parametrize("threads", [-1, 257])
+def test_an_impossible_number_of_threads_is_refused(threads: int) -> None:
+    with pytest.raises(BadInput, match=f"0 to 256, not {threads}"):
+        SessionSettings(threads=threads)
+
+
+BIG_BYTES = 64 << 20
+
+
+def big_workspace_graph(path: Path) -> Path:
+    """y = sum of (x repeated until it is 64 MiB) squared twice: no weights, much workspace."""
+    nodes = [
+        onnx.helper.make_node("Expand", ["x", "shape"], ["large"]),
+        onnx.helper.make_node("Mul", ["large", "large"], ["squared"]),
+        onnx.helper.make_node("Exp", ["squared"], ["exp"]),
+        onnx.helper.make_node("ReduceSum", ["exp"], ["y"], keepdims=0),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "large",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [])],
+        [onnx.numpy_helper.from_array(np.array([BIG_BYTES // 4], np.int64), "shape")],
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+def run_big(loaded: ort.InferenceSession) -> float:
+    return float(loaded.run(None, {"x": np.zeros(1, np.float32)})[0])
+
+
+def test_workspace_is_kept_between_runs_and_given_back_on_unload(tmp_path: Path) -> None:
+    def resident() -> int:
+        return int(psutil.Process().memory_info().rss)
+
+    def faults() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    graph = big_workspace_graph(tmp_path / "large.onnx")
+    release()
+    before = resident()
+    loaded = open_session(graph, SessionSettings(threads=1))
+    assert run_big(loaded) == BIG_BYTES // 4
+    held, faults_before = resident(), faults()
+    run_big(loaded)
+    assert held - before > BIG_BYTES
+    assert faults() - faults_before < BIG_BYTES / 4096 / 100
+    del loaded
+    release()
+    assert resident() - before < BIG_BYTES / 8
+
+
+def test_weights_stored_as_int8_are_unpacked_when_the_graph_loads(tmp_path: Path) -> None:
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("DequantizeLinear", ["q", "scale"], ["w"], axis=1),
+            onnx.helper.make_node("MatMul", ["x", "w"], ["y"]),
+        ],
+        "stored",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [2, 4])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [2, 3])],
+        [
+            onnx.numpy_helper.from_array(np.arange(12, dtype=np.int8).reshape(4, 3), "q"),
+            onnx.numpy_helper.from_array(np.array([1, 2, 4], np.float32), "scale"),
+        ],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    options = session_options(SessionSettings(threads=1))
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    opened = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    wanted = np.ones((2, 4)) @ (np.arange(12).reshape(4, 3) * [1, 2, 4])
+    assert np.array_equal(opened.run(None, {"x": np.ones((2, 4), np.float32)})[0], wanted)
+    assert [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node] == ["MatMul"]

@@ -65,5 +65,5 @@ def traceable_decoder(eager: TinyDecoder, latent_hw: tuple[int, int], band_rows:
     with torch.device("meta"):
         twin = BandedDecoder(eager.kind, latent_hw, band_rows)
     twin.load_state_dict(eager.state_dict(), strict=True, assign=True)
-    twin.head[1].bias = nn.Parameter(eager.head[1].bias + MID_GREY)
+    twin.head[1].bias = nn.Parameter(eager.get_parameter("head.1.bias") + MID_GREY)
     return twin.eval()

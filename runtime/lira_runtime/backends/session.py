@@ -5,28 +5,49 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from lira_runtime.errors import DamagedBundle, OverBudget
+from lira_runtime.backends.processor import default_threads, on_battery
+from lira_runtime.errors import BadInput, DamagedBundle, OverBudget
 
 _FATAL_ONLY = 4  # our own one sentence replaces the library's log
 
 
+MAX_THREADS = 256
+
+
 @dataclass(frozen=True)
 class SessionSettings:
-    """threads: intra-op threads, 0 for one a physical core; spinning: whether idle threads burn a core to save time."""
+    """threads: intra-op threads, 0 to 256, 0 for `default_threads()`.
+
+    spinning: whether idle threads burn a core to save time; None: unless the device runs on its battery.
+    Raises BadInput for another number of threads.
+    """
 
     threads: int = 0
-    spinning: bool = True
+    spinning: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threads <= MAX_THREADS:
+            raise BadInput(f"threads must be 0 to {MAX_THREADS}, not {self.threads}; 0 chooses for this machine.")
 
 
 def session_options(settings: SessionSettings) -> ort.SessionOptions:
-    """Return the options every session of LiRA uses."""
+    """Return the options every session of LiRA uses.
+
+    The arena keeps a session's workspace from run to run: without it each step asks the system for its pages again.
+    The memory pattern would reserve one block for the sum of what a run allocates, more than is alive at once.
+    Both die with the session, so unloading gives everything back.
+    """
     options = ort.SessionOptions()
-    options.enable_cpu_mem_arena = False  # the arena keeps its peak for good and buys no speed here
-    options.intra_op_num_threads = settings.threads
+    options.enable_cpu_mem_arena = True
+    options.enable_mem_pattern = False
+    options.intra_op_num_threads = settings.threads or default_threads()
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _FATAL_ONLY
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if settings.spinning else "0")
+    spinning = not on_battery() if settings.spinning is None else settings.spinning
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    # Our DequantizeLinear nodes stand behind weights alone: this unpacks them at load instead of in every run.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     return options
 
 
