@@ -1,4 +1,4 @@
-"""Write a bundle: every component's files, the tokenizer and the manifest, whole or not at all."""
+"""Write a bundle: every component's files, the tokenizer, the empty prompt and the manifest, whole or not at all."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 from lira_export.components import build_components
+from lira_export.empty_prompt import write_empty_prompt
 from lira_export.onnx.export import Say, export_component
 from lira_export.parity import reference_samples
 from lira_export.recipes import Recipe
@@ -46,13 +47,19 @@ def write_bundle(order: Order, models: Models, say: Say) -> manifest.Manifest:
         for name in order.components:
             entries.append(export_component(every.pop(name), samples.pop(name), order.recipe, folder, say))
             say(_summary(entries[-1]))
-        written = _manifest(order, models, tuple(entries), _write_tokenizer(folder))
+        encoders = [entry for entry in entries if entry.name == "text_encoder"]
+        empty_prompt = write_empty_prompt(folder, encoders[0]) if encoders else None
+        written = _manifest(order, models, tuple(entries), _write_tokenizer(folder), empty_prompt)
         manifest.save(written, folder)
     return written
 
 
 def _manifest(
-    order: Order, models: Models, entries: tuple[manifest.Component, ...], tokenizer: manifest.FileEntry
+    order: Order,
+    models: Models,
+    entries: tuple[manifest.Component, ...],
+    tokenizer: manifest.FileEntry,
+    empty_prompt: manifest.TensorFile | None,
 ) -> manifest.Manifest:
     kind = models.kind
     return manifest.Manifest(
@@ -64,6 +71,7 @@ def _manifest(
         sampler=SAMPLER,
         tokenizer=tokenizer,
         components=entries,
+        empty_prompt=empty_prompt,
         tools=dict(_tools()),
         source=models.source,
         partial=len(entries) < len(COMPONENTS),

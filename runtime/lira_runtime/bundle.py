@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lira_runtime import manifest as manifest_module
 from lira_runtime.errors import BadInput, DamagedBundle
 from lira_runtime.files import MANIFEST_NAME, sha256_of
@@ -49,6 +52,19 @@ class Bundle:
     def tokenizer_path(self) -> Path:
         """Return the path of the tokenizer's file."""
         return self.path / self.manifest.tokenizer.path
+
+    def empty_prompt(self) -> NDArray[np.float32]:
+        """Return the text states (1, 77, d_text) of the empty prompt.
+
+        Raises BadInput when a partial bundle lacks them, DamagedBundle when they are not finite.
+        """
+        entry = self.manifest.empty_prompt
+        if entry is None:
+            raise BadInput(f"the bundle {self.path} holds no text states of the empty prompt.")
+        states = np.fromfile(self.path / entry.path, dtype="<f4").astype(np.float32).reshape(entry.shape)
+        if not np.isfinite(states).all():
+            raise DamagedBundle(f"{entry.path} holds values that are not finite numbers.")
+        return states
 
     def require_whole(self) -> None:
         """Raise BadInput unless all three components are present."""

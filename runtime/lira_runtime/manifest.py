@@ -4,6 +4,7 @@
 Units: sizes in bytes, resolution in px, parity in dB (peak signal to noise) or as a maximum absolute error.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,13 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     path: Annotated[str, Meta(min_length=1, max_length=255)]
     bytes: ByteCount
     sha256: Sha256
+
+
+class TensorFile(FileEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A tensor as raw little-endian numbers in C order."""
+
+    shape: tuple[Positive, ...]
+    dtype: Literal["float32"]
 
 
 class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -105,6 +113,7 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything a program must know to run the bundle; `resolution` is the side of the square image in px.
 
+    `empty_prompt` holds the text states of the prompt "", which guidance needs for every picture.
     A `partial` bundle holds only some of the three components; it can be profiled and verified, not run.
     """
 
@@ -116,6 +125,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sampler: SamplerDefaults
     tokenizer: FileEntry
     components: Annotated[tuple[Component, ...], Meta(min_length=1)]
+    empty_prompt: TensorFile | None = None
     tools: dict[str, str]
     source: Source
     partial: bool = False
@@ -131,6 +141,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         yield self.tokenizer
         for component in self.components:
             yield from component.files
+        if self.empty_prompt is not None:
+            yield self.empty_prompt
 
 
 class _Header(Struct):
@@ -196,6 +208,16 @@ def validate(manifest: Manifest) -> None:
     for component in manifest.components:
         if (component.inputs, component.outputs) != wanted[component.name]:
             raise DamagedBundle(f"the tensors of {component.name} are not those of a LiRA {component.name}.")
+    _check_empty_prompt(manifest, d_text)
+
+
+def _check_empty_prompt(manifest: Manifest, d_text: int) -> None:
+    empty = manifest.empty_prompt
+    if empty is None:
+        if not manifest.partial:
+            raise DamagedBundle("the manifest lacks the text states of the empty prompt.")
+    elif empty.shape != (1, PROMPT_TOKENS, d_text) or empty.bytes != 4 * math.prod(empty.shape):
+        raise DamagedBundle("the text states of the empty prompt do not have the text encoder's shape.")
 
 
 def _check_relative(path: str) -> None:

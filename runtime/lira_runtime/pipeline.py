@@ -22,6 +22,7 @@ from lira_runtime.memory import PeakMeter, Source, release
 from lira_runtime.noise import check_seed, initial_noise
 from lira_runtime.tokenizer import ClipTokenizer, Tokens
 
+PIXEL_ROWS = 32
 Result = TypeVar("Result")
 Floats = NDArray[np.float32]
 
@@ -135,7 +136,8 @@ class Pipeline:
     def generate(self, request: Request) -> Iterator[Event]:
         """Check the request at once (BadInput), then return a generator of events that ends with ImageReady.
 
-        While it runs it raises DamagedBundle for a graph that does not load, ParityLost for values that are not finite.
+        While it runs it raises DamagedBundle for a graph that does not load or stored text states that are no numbers,
+        ParityLost for values that are not finite.
         """
         settings = self.settings(request)
         tokens = self._tokenizer.encode(settings.prompt)
@@ -168,12 +170,8 @@ class Pipeline:
 
     def _encode(self, tokens: Tokens, settings: Settings) -> Stage[tuple[Floats, Floats]]:
         yield from ()
-        text = self._text_states(tokens)
-        # Guidance 1 never looks at the empty prompt, so its encoding would be wasted.
-        return text, text if settings.guidance == 1.0 else self._text_states(self._tokenizer.encode(""))
-
-    def _text_states(self, tokens: Tokens) -> Floats:
-        return self._run("text_encoder", {"input_ids": tokens.ids})["text_states"]
+        text = self._run("text_encoder", {"input_ids": tokens.ids})["text_states"]
+        return text, text if settings.guidance == 1.0 else self._bundle.empty_prompt()
 
     def _denoise(self, settings: Settings, text: Floats, empty: Floats) -> Stage[Floats]:
         reasoning_steps = 0
@@ -195,8 +193,7 @@ class Pipeline:
 
     def _decode(self, latent: Floats) -> Stage[NDArray[np.uint8]]:
         yield from ()
-        image = self._run("decoder", {"latent": latent})["image"]
-        return (np.clip(image[0].transpose(1, 2, 0), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+        return _pixels(self._run("decoder", {"latent": latent})["image"])
 
     def _run(self, component: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         outputs = self._backend.run(inputs)
@@ -204,3 +201,14 @@ class Pipeline:
             if not np.isfinite(value).all():
                 raise ParityLost(f"the {component} returned {name} with values that are not finite numbers.")
         return outputs
+
+
+def _pixels(image: Floats) -> NDArray[np.uint8]:
+    """(1, 3, H, W) of about [0, 1] -> (H, W, 3) of 0 to 255, a few rows at a time: the copies stay small."""
+    _, _, height, width = image.shape
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, PIXEL_ROWS):
+        rows = slice(top, top + PIXEL_ROWS)
+        levels = np.clip(image[0, :, rows], 0.0, 1.0) * 255.0 + 0.5
+        pixels[rows] = levels.transpose(1, 2, 0)
+    return pixels

@@ -1,7 +1,10 @@
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 
+from lira_runtime import manifest as m
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, DamagedBundle
 from lira_runtime.files import sha256_of
@@ -27,7 +30,7 @@ def test_a_file_is_not_a_bundle(toy_bundle: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["tokenizer.json", "text_encoder.onnx", "denoiser.onnx.data", "decoder.onnx"],
+    ["tokenizer.json", "text_encoder.onnx", "denoiser.onnx.data", "decoder.onnx", "empty_prompt.f32"],
 )
 def test_each_file_is_checked_for_presence_size_and_content(toy_bundle: Path, name: str) -> None:
     path = toy_bundle / name
@@ -41,6 +44,31 @@ def test_each_file_is_checked_for_presence_size_and_content(toy_bundle: Path, na
     path.unlink()
     with pytest.raises(DamagedBundle, match="lacks"):
         Bundle.open(toy_bundle)
+
+
+def with_empty_prompt(folder: Path, states: np.ndarray) -> Bundle:
+    """The bundle with other states, rightly entered in its manifest."""
+    path = folder / "empty_prompt.f32"
+    path.write_bytes(states.astype("<f4").tobytes())
+    manifest = m.load(folder)
+    empty = msgspec.structs.replace(manifest.empty_prompt, sha256=sha256_of(path), bytes=path.stat().st_size)
+    m.save(msgspec.structs.replace(manifest, empty_prompt=empty), folder)
+    return Bundle.open(folder)
+
+
+def test_the_empty_prompt_is_read_as_it_was_written(toy_bundle: Path) -> None:
+    states = np.random.default_rng(0).normal(size=(1, 77, 4)).astype(np.float32)
+    found = with_empty_prompt(toy_bundle, states).empty_prompt()
+    assert found.dtype == np.float32 and np.array_equal(found, states)
+
+
+def test_states_of_the_empty_prompt_that_are_no_numbers_or_too_few_are_damage(toy_bundle: Path) -> None:
+    states = np.zeros((1, 77, 4))
+    with pytest.raises(DamagedBundle, match="shape"):
+        with_empty_prompt(toy_bundle, states[:, 1:])
+    states[0, 76, 3] = np.nan
+    with pytest.raises(DamagedBundle, match="not finite"):
+        with_empty_prompt(toy_bundle, states).empty_prompt()
 
 
 def test_a_directory_without_a_manifest_is_damaged(toy_bundle: Path) -> None:

@@ -21,6 +21,7 @@ from lira_runtime.pipeline import (
     Request,
     StageFinished,
     StageStarted,
+    _pixels,
 )
 
 STAGES = ["text_encoder", "denoiser", "decoder"]
@@ -89,16 +90,22 @@ def test_each_graph_is_loaded_once_run_and_unloaded_before_the_next(toy_bundle: 
     backend = Recording()
     final(Pipeline(Bundle.open(toy_bundle), backend), Request("a cat", steps=3, guidance=2.0))
     assert backend.diary == [
-        *("load text_encoder", "run", "run", "unload"),
+        *("load text_encoder", "run", "unload"),
         *("load denoiser", *["run"] * 6, "unload"),
         *("load decoder", "run", "unload"),
     ]
 
 
-def test_without_guidance_the_empty_prompt_costs_nothing(toy_bundle: Path) -> None:
+def test_without_guidance_a_step_runs_the_denoiser_once(toy_bundle: Path) -> None:
     backend = Recording()
     final(Pipeline(Bundle.open(toy_bundle), backend), Request("a cat", steps=3, guidance=1.0))
     assert backend.diary.count("run") == 1 + 3 + 1
+
+
+@pytest.mark.parametrize("height", [1, 31, 32, 70])
+def test_pixels_are_the_nearest_levels_of_every_row(height: int) -> None:
+    image = np.random.default_rng(0).uniform(-0.5, 1.5, (1, 3, height, 9)).astype(np.float32)
+    assert_exact_pixels(_pixels(image), image[0].transpose(1, 2, 0).astype(np.float64))
 
 
 def test_events_tell_the_whole_story_in_order(toy_bundle: Path) -> None:

@@ -45,10 +45,12 @@ def write_toy_bundle(goal: Path, denoiser_gain: float = 1.0) -> None:
             inputs, outputs = interface[name]
             files = _save_graph(directory, name, inputs, outputs, nodes[name])
             components.append(_component(name, files, inputs, outputs))
-        m.save(toy_manifest(tuple(components), entry(directory / "tokenizer.json")), directory)
+        m.save(
+            toy_manifest(tuple(components), entry(directory / "tokenizer.json"), _empty_prompt(directory)), directory
+        )
 
 
-def toy_manifest(components: tuple[m.Component, ...], tokenizer: m.FileEntry) -> m.Manifest:
+def toy_manifest(components: tuple[m.Component, ...], tokenizer: m.FileEntry, empty_prompt: m.TensorFile) -> m.Manifest:
     """Return a manifest around the given components."""
     return m.Manifest(
         format_version=1,
@@ -59,6 +61,7 @@ def toy_manifest(components: tuple[m.Component, ...], tokenizer: m.FileEntry) ->
         sampler=m.SamplerDefaults(method=METHOD, steps=STEPS, shift=SHIFT, guidance=GUIDANCE),
         tokenizer=tokenizer,
         components=components,
+        empty_prompt=empty_prompt,
         tools={"onnx": onnx.__version__},
         source=m.Source(digest="0" * 64, weights="seed", seed=0),
     )
@@ -67,6 +70,14 @@ def toy_manifest(components: tuple[m.Component, ...], tokenizer: m.FileEntry) ->
 def entry(path: Path) -> m.FileEntry:
     """Return the manifest entry of a file in the bundle's top folder."""
     return m.FileEntry(path=path.name, bytes=path.stat().st_size, sha256=sha256_of(path))
+
+
+def _empty_prompt(directory: Path) -> m.TensorFile:
+    shares = ClipTokenizer.vendored().encode("").ids[..., None].astype(np.float32) / np.float32(49407)
+    path = directory / "empty_prompt.f32"
+    path.write_bytes((shares * TEXT_WEIGHTS).astype("<f4").tobytes())
+    file = entry(path)
+    return m.TensorFile(path=file.path, bytes=file.bytes, sha256=file.sha256, shape=TEXT_WEIGHTS.shape, dtype="float32")
 
 
 def _component(
