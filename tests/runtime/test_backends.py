@@ -1,4 +1,5 @@
 import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,33 @@ def test_weights_stored_as_int8_are_unpacked_when_the_graph_loads(tmp_path: Path
     wanted = np.ones((2, 4)) @ (np.arange(12).reshape(4, 3) * [1, 2, 4])
     assert np.array_equal(opened.run(None, {"x": np.ones((2, 4), np.float32)})[0], wanted)
     assert [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node] == ["MatMul"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells anonymous memory from mapped files")
+def test_a_table_is_read_from_its_mapped_file_and_never_copied(tmp_path: Path) -> None:
+    rows, width = 1 << 17, 512
+    table = np.tile(np.arange(rows, dtype=np.int64).astype(np.int8)[:, None], (1, width))
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Gather", ["table", "ids"], ["y"])],
+        "table",
+        [onnx.helper.make_tensor_value_info("ids", onnx.TensorProto.INT32, [77])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.INT8, [77, width])],
+        [onnx.numpy_helper.from_array(table, "table")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    path = tmp_path / "table.onnx"
+    onnx.save_model(model, path, save_as_external_data=True, location="table.onnx.data")
+    table_bytes = table.nbytes
+    del table, graph, model
+    release()
+
+    def anonymous() -> int:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.split("RssAnon:")[1].split()[0])
+
+    before = anonymous()
+    loaded = open_session(path, SessionSettings(threads=1))
+    ids = np.arange(77, dtype=np.int32) * 1700
+    found = loaded.run(None, {"ids": ids})[0]
+    assert np.array_equal(found[:, 0], ids.astype(np.int8)) and (found == found[:, :1]).all()
+    assert anonymous() - before < table_bytes / 8

@@ -224,6 +224,15 @@ def test_interrupting_exits_with_130_and_writes_nothing(toy_bundle: Path, tmp_pa
     assert not out.exists()
 
 
+def test_a_picture_leaves_nothing_in_the_home_folder(toy_bundle: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in ENVIRONMENT.items() if not name.startswith(("XDG_", "ORT_"))}
+    command = [*COMMAND, str(toy_bundle), "a cat", "--out", str(tmp_path / "a.png")]
+    subprocess.run(command, env={**kept, "HOME": str(home)}, check=True, capture_output=True)
+    assert list(home.rglob("*")) == [], "onnxruntime's telemetry keeps its events there"
+
+
 def test_help_names_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     text = " ".join(capsys.readouterr().out.split())
