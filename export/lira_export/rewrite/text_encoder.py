@@ -1,4 +1,10 @@
-"""Traceable twin of `lira.text.TextEncoder`: CLIP's parameter names, without transformers' mask and cache machinery."""
+"""Traceable twin of `lira.text.TextEncoder`: CLIP's parameter names, without transformers' mask and cache machinery.
+
+Batch 1 and two dimensions throughout: onnxruntime then keeps its residual Add and LayerNormalization apart, and their
+fusion is slower.
+"""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,21 +23,33 @@ class _Embeddings(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Causal self-attention of CLIP; mask (M, M) is 0 where a token may look, very negative elsewhere."""
+    """Causal self-attention of CLIP; mask (M, M) is 0 where a token may look, very negative elsewhere.
+
+    Query, key and value are one product. CLIP's three weights are joined when they load, and the scores' scale goes
+    into the query's.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.k_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.q_proj = nn.Linear(width, width)
+        self.qkv_proj = nn.Linear(width, 3 * width)
         self.out_proj = nn.Linear(width, width)
+        self.register_load_state_dict_pre_hook(_join_projections)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        B, M, width = x.shape
-        q, k, v = (p(x).reshape(B, M, self.heads, -1).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
-        scores = q @ k.transpose(2, 3) * (width // self.heads) ** -0.5 + mask
-        return self.out_proj((torch.softmax(scores, dim=-1) @ v).transpose(1, 2).reshape(B, M, width))
+        """x (M, width) -> (M, width)."""
+        M, width = x.shape
+        q, k, v = self.qkv_proj(x).reshape(M, 3 * self.heads, -1).transpose(0, 1).split(self.heads)
+        mixed = torch.softmax(q @ k.transpose(1, 2) + mask, dim=-1) @ v
+        return self.out_proj(mixed.transpose(0, 1).reshape(M, width))
+
+
+def _join_projections(attention: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    assert isinstance(attention, _Attention)
+    for kind in ("weight", "bias"):
+        q, k, v = (state.pop(f"{prefix}{name}_proj.{kind}") for name in "qkv")
+        scale = (len(q) // attention.heads) ** -0.5
+        state[f"{prefix}qkv_proj.{kind}"] = torch.cat([q * scale, k, v])
 
 
 class _MLP(nn.Module):
@@ -82,10 +100,10 @@ class TraceableTextEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """input_ids (1, 77) int32 -> text_states (1, 77, width) float32."""
-        x = self.embeddings(input_ids)
+        x = self.embeddings(input_ids[0])
         for layer in self.encoder.layers:
             x = layer(x, self.mask)
-        return self.final_layer_norm(x)
+        return self.final_layer_norm(x)[None]
 
 
 def traceable_text_encoder(eager: TextEncoder) -> TraceableTextEncoder:
