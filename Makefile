@@ -22,8 +22,14 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow
 
+# The short set, and the plots in docs/. What is missing is exported first, which takes minutes of its own once.
 bench: $(STAMP)
 	$(BIN)/python benchmarks/denoiser.py
+	$(BIN)/python benchmarks/decoder.py --rounds 2
+	$(BIN)/python benchmarks/text_encoder.py
+	$(BIN)/python benchmarks/picture.py
+	$(BIN)/python benchmarks/op_profile.py --plot docs/profile.png
+	$(BIN)/python benchmarks/scaling.py --plot docs/scaling.png
 
 # The runtime with nothing but its own dependencies: no torch, no onnx. The toy bundle is made by the full environment.
 test-base: $(STAMP) $(BASE_STAMP)
@@ -49,7 +55,7 @@ clean:
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,onnx,dev]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,onnx,bench,dev]" -c constraints.txt
 	touch $@
 
 $(BASE_STAMP): pyproject.toml constraints.txt

@@ -1,123 +1,75 @@
-"""How long is one denoiser step, and how far is it from what this machine's GEMMs allow?
+"""How long is one denoiser step, how far is it from what this machine's GEMMs allow, and how long is SANA-0.6B's?
 
-`python benchmarks/denoiser.py [--config small] [--bundle build/small-onnx] [--threads 2]`: the int8 step of an exported
-bundle, eager float32, and the int8 and float32 GEMM ceilings, all in one run; medians, as a table and as JSON.
+`python benchmarks/denoiser.py`: the int8 step of the bundle, the eager float32 step, SANA's int8 step on as many
+tokens, and the machine's GEMM ceilings, all in turn in one run; medians. SANA's share that depends on the prompt alone
+is given too: a pipeline could compute it once.
 """
 
-import json
-import time
-from collections.abc import Callable
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
+from typing import Any
 
 import click
-import numpy as np
-import onnx
-import onnxruntime as ort
 import torch
-from onnx import TensorProto, helper
-from torch.utils.flop_counter import FlopCounterMode
 
-from lira_export.bundle import Order, write_bundle
-from lira_export.recipes import get_recipe
-from lira_export.sources import Models, Request, load_models
-from lira_runtime.backends.session import SessionSettings, open_session, session_options
-from lira_runtime.bundle import Bundle
-from lira_runtime.errors import BadInput, cli_guard
-
-GEMM_ROWS, GEMM_DEPTH, GEMM_COLUMNS = 1024, 2048, 2048
+import peers
+from case import Case, case_options, open_case, runner
+from lira_runtime.errors import cli_guard
+from lira_runtime.manifest import PROMPT_TOKENS
+from report import show_figures
+from timing import ceilings, gflop, interleaved, rates
 
 
-def milliseconds(run: Callable[[], object], repeats: int) -> float:
-    """Median wall time of a call after one warm-up."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return 1e3 * median(times)
+def measure(case: Case, rounds: int, sana: Mapping[str, Any] | None = peers.SANA_600M) -> dict[str, float]:
+    """Times in ms, GFLOP and ratios by name; `sana` is the configuration of the peer, None for none."""
+    models = case.models
+    latent = torch.randn(case.bundle.manifest.latent_shape)
+    inputs = (latent, torch.tensor([0.5]), torch.randn(1, PROMPT_TOKENS, models.text_encoder.width))
+    eager = torch.inference_mode()(lambda: models.denoiser(*inputs))
+    gemms = ceilings(case.threads)
+    runs = {"step": case.runner("denoiser"), "eager": eager, **{name: gemm.run for name, gemm in gemms.items()}}
+    side = math.isqrt(case.tokens)
+    if sana is not None:
+        runs["sana"] = runner(peers.sana_graph(side, sana), case.threads)
+    times = interleaved(runs, rounds)
+    rate, own = rates(gemms, times), gflop(eager)
+    figures = {
+        "step GFLOP": own,
+        "int8 step ms": times["step"],
+        "eager fp32 step ms": times["eager"],
+        "fp32 GEMM ceiling GFLOP/s": rate["fp32 GEMM"],
+        "int8 GEMM ceiling Gop/s": rate["int8 GEMM"],
+        "int8 GEMM floor ms": 1e3 * own / rate["int8 GEMM"],
+        "fp32 GEMM floor ms": 1e3 * own / rate["fp32 GEMM"],
+        "eager fp32 step / int8 step": times["eager"] / times["step"],
+        "int8 step / int8 GEMM floor": times["step"] * rate["int8 GEMM"] / own / 1e3,
+        "int8 step / fp32 GEMM floor": times["step"] * rate["fp32 GEMM"] / own / 1e3,
+    }
+    if sana is not None:
+        figures |= _beside_sana(side, sana, times, rate["int8 GEMM"])
+    return figures
 
 
-def fp32_ceiling() -> float:
-    """GFLOP/s of a large float32 matrix product in PyTorch."""
-    a, b = torch.randn(GEMM_ROWS, GEMM_DEPTH), torch.randn(GEMM_DEPTH, GEMM_COLUMNS)
-    return 2 * GEMM_ROWS * GEMM_DEPTH * GEMM_COLUMNS / milliseconds(lambda: a @ b, 15) / 1e6
-
-
-def int8_ceiling(threads: int) -> float:
-    """Gop/s of a large uint8 x int8 MatMulInteger with a constant right side in onnxruntime."""
-    weight = np.random.default_rng(0).integers(-127, 128, (GEMM_DEPTH, GEMM_COLUMNS), np.int8)
-    graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", ["a", "w"], ["y"])],
-        "gemm",
-        [helper.make_tensor_value_info("a", TensorProto.UINT8, [GEMM_ROWS, GEMM_DEPTH])],
-        [helper.make_tensor_value_info("y", TensorProto.INT32, [GEMM_ROWS, GEMM_COLUMNS])],
-        [onnx.numpy_helper.from_array(weight, "w")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    options = session_options(SessionSettings(threads=threads))
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    a = np.random.default_rng(1).integers(0, 256, (GEMM_ROWS, GEMM_DEPTH), np.uint8)
-    return 2 * GEMM_ROWS * GEMM_DEPTH * GEMM_COLUMNS / milliseconds(lambda: session.run(None, {"a": a}), 15) / 1e6
-
-
-def bundle_step(bundle: Bundle, threads: int) -> float:
-    """Milliseconds of one step of the bundle's denoiser."""
-    session = open_session(bundle.graph("denoiser"), SessionSettings(threads=threads))
-    rng = np.random.default_rng(0)
-    feed = {i.name: rng.random(i.shape, np.float32) for i in session.get_inputs()}
-    return milliseconds(lambda: session.run(None, feed), 9)
-
-
-@torch.inference_mode()
-def eager_step(models: Models) -> tuple[float, float]:
-    """Milliseconds and GFLOP of one eager float32 step."""
-    kind = models.kind
-    latent = torch.randn(kind.shape(models.resolution, models.resolution))
-    inputs = (latent, torch.tensor([0.5]), torch.randn(1, 77, models.text_encoder.width))
-    with FlopCounterMode(display=False) as counter:
-        models.denoiser(*inputs)
-    return milliseconds(lambda: models.denoiser(*inputs), 5), counter.get_total_flops() / 1e9
+def _beside_sana(side: int, sana: Mapping[str, Any], times: Mapping[str, float], int8_rate: float) -> dict[str, float]:
+    total = peers.sana_gflop(side, sana)
+    return {
+        "SANA step GFLOP": total,
+        "SANA GFLOP of the prompt alone": peers.sana_prompt_gflop(sana),
+        "SANA int8 step ms": times["sana"],
+        "SANA int8 step / its int8 GEMM floor": times["sana"] * int8_rate / total / 1e3,
+        "SANA int8 step / int8 step": times["sana"] / times["step"],
+    }
 
 
 @click.command()
-@click.option("--config", default="small", show_default=True)
-@click.option("--bundle", "path", type=click.Path(path_type=Path), help="Exported first where it is missing.")
-@click.option("--threads", default=2, show_default=True)
-@click.option("--json", "as_json", is_flag=True)
-def command(config: str, path: Path | None, threads: int, as_json: bool) -> None:
-    """Time a denoiser step against eager and against the machine's ceilings."""
-    torch.set_num_threads(threads)
-    path = path or Path("build") / f"{config}-onnx"
-    models = load_models(Request(config))
-    if not path.exists():
-        write_bundle(Order(config, get_recipe("int8"), path), models, lambda line: click.echo(line, err=True))
-    bundle = Bundle.open(path)
-    made_of = (bundle.manifest.preset, bundle.manifest.latent.name, bundle.manifest.resolution)
-    if made_of != (config, models.kind.name, models.resolution):
-        raise BadInput(f"{path} is {made_of}, not what is asked for; give another --bundle.")
-    eager_ms, gflop = eager_step(models)
-    fp32, int8 = fp32_ceiling(), int8_ceiling(threads)
-    step_ms = bundle_step(bundle, threads)
-    figures = {
-        "step GFLOP": gflop,
-        "int8 step ms": step_ms,
-        "eager fp32 step ms": eager_ms,
-        "fp32 GEMM ceiling GFLOP/s": fp32,
-        "int8 GEMM ceiling Gop/s": int8,
-        "int8 GEMM floor ms": 1e3 * gflop / int8,
-        "fp32 GEMM floor ms": 1e3 * gflop / fp32,
-        "eager fp32 / int8 step": eager_ms / step_ms,
-        "int8 step / int8 GEMM floor": step_ms * int8 / gflop / 1e3,
-        "int8 step / fp32 GEMM floor": step_ms * fp32 / gflop / 1e3,
-    }
-    if as_json:
-        click.echo(json.dumps({"config": config, "resolution": models.resolution, "threads": threads, **figures}))
-        return
-    click.echo(f"{config}, {models.resolution} px, latent {models.kind.name}, {threads} threads")
-    for name, value in figures.items():
-        click.echo(f"  {name:30}{value:10.2f}")
+@case_options
+@click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True)
+@click.option("--sana/--no-sana", default=True, help="Time SANA-0.6B in the same run.")
+def command(config: str, path: Path | None, threads: int, as_json: bool, rounds: int, sana: bool) -> None:
+    """Time a denoiser step against eager, against SANA and against the machine's ceilings."""
+    case = open_case(config, path, threads)
+    show_figures(f"denoiser: {case.title}", measure(case, rounds, peers.SANA_600M if sana else None), as_json)
 
 
 main = cli_guard(command)

@@ -1,0 +1,90 @@
+"""What a script measures: the eager models of a config and their exported bundle, made where it is missing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import onnxruntime as ort
+import torch
+
+from fresh import random_feed
+from lira_export.bundle import Order, write_bundle
+from lira_export.recipes import get_recipe
+from lira_export.sources import Models, Request, load_models
+from lira_runtime.backends.session import SessionSettings, open_session
+from lira_runtime.bundle import Bundle
+from lira_runtime.errors import BadInput
+from lira_runtime.manifest import COMPONENTS
+
+BUILD = Path(__file__).parent.parent / "build"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Eager models, the bundle made of them, and the threads that both may use."""
+
+    models: Models
+    bundle: Bundle
+    threads: int
+
+    @property
+    def title(self) -> str:
+        """Config, resolution, latent kind and threads, for a table's head."""
+        manifest = self.bundle.manifest
+        return f"{manifest.preset}, {manifest.resolution} px, latent {manifest.latent.name}, {self.threads} threads"
+
+    @property
+    def tokens(self) -> int:
+        """Image tokens that the denoiser works on."""
+        latent = self.bundle.manifest.latent
+        return (self.bundle.manifest.resolution // (latent.scale * latent.patch_size)) ** 2
+
+    def runner(self, component: str) -> Callable[[], object]:
+        """A call that runs one component of the bundle on random inputs of the shapes that its graph asks for."""
+        return runner(self.bundle.graph(component), self.threads)
+
+
+def runner(graph: Path, threads: int) -> Callable[[], object]:
+    """A call that runs a graph on random inputs, in a session with the runtime's own settings."""
+    session: ort.InferenceSession = open_session(graph, SessionSettings(threads=threads))
+    feed = random_feed(session.get_inputs())
+    return lambda: session.run(None, feed)
+
+
+def open_case(
+    config: str,
+    path: Path | None,
+    threads: int,
+    resolution: int | None = None,
+    components: tuple[str, ...] = COMPONENTS,
+) -> Case:
+    """Load the models of a config and open their int8 bundle; it is exported to `path` where there is none.
+
+    Raises:
+        BadInput: the bundle at `path` is of another config, latent kind or resolution.
+    """
+    torch.set_num_threads(threads)
+    models = load_models(Request(config, resolution=resolution))
+    path = path or BUILD / f"{config}-onnx"
+    if not path.exists():
+        order = Order(config, get_recipe("int8"), path, components)
+        write_bundle(order, models, lambda line: click.echo(line, err=True))
+    bundle = Bundle.open(path)
+    made_of = (bundle.manifest.preset, bundle.manifest.latent.name, bundle.manifest.resolution)
+    if made_of != (config, models.kind.name, models.resolution):
+        raise BadInput(f"{path} is {made_of}, not what is asked for; give another --bundle.")
+    return Case(models, bundle, threads)
+
+
+def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every script has: --config, --bundle, --threads and --json."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table."),
+        click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True),
+        click.option("--bundle", "path", type=click.Path(path_type=Path), help="Exported first where it is missing."),
+        click.option("--config", default="small", show_default=True),
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,105 @@
+"""Timing that survives a machine whose speed drifts, and the matrix products that no step can be faster than.
+
+Everything that is to be compared runs in turn (A, B, C, A, B, C, ...), the ceilings too, so that a slow spell hits all.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from onnx import TensorProto, helper
+from torch.utils.flop_counter import FlopCounterMode
+
+from lira_runtime.backends.session import SessionSettings, session_options
+
+GEMM_ROWS, GEMM_DEPTH, GEMM_COLUMNS = 1024, 2048, 2048
+"""Large enough for both formats to reach their top rate."""
+LEAST_GFLOP = 8
+"""A small product is repeated until it takes milliseconds."""
+REST_SECONDS = 0.05
+"""Between two runs: the threads of the library that ran last spin on for a while."""
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """A matrix product, ready to run as often as `LEAST_GFLOP` asks; gflop counts all of that."""
+
+    run: Callable[[], object]
+    gflop: float
+
+
+def milliseconds(run: Callable[[], object], repeats: int) -> float:
+    """Median wall time of a call after one warm-up."""
+    return interleaved({"run": run}, repeats)["run"]
+
+
+def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median wall time of every call, in ms: each is warmed up once, then all run in turn `rounds` times."""
+    for run in runs.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            time.sleep(REST_SECONDS)
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: 1e3 * median(values) for name, values in seconds.items()}
+
+
+def fp32_gemm(rows: int = GEMM_ROWS, depth: int = GEMM_DEPTH, columns: int = GEMM_COLUMNS) -> Gemm:
+    """A float32 matrix product in PyTorch."""
+    a, b = torch.randn(rows, depth), torch.randn(depth, columns)
+    return _repeated(lambda: a @ b, rows, depth, columns)
+
+
+def int8_gemm(threads: int, rows: int = GEMM_ROWS, depth: int = GEMM_DEPTH, columns: int = GEMM_COLUMNS) -> Gemm:
+    """A uint8 x int8 MatMulInteger with a constant right side in onnxruntime."""
+    weight = np.random.default_rng(0).integers(-127, 128, (depth, columns), np.int8)
+    graph = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["a", "w"], ["y"])],
+        "gemm",
+        [helper.make_tensor_value_info("a", TensorProto.UINT8, [rows, depth])],
+        [helper.make_tensor_value_info("y", TensorProto.INT32, [rows, columns])],
+        [onnx.numpy_helper.from_array(weight, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    options = session_options(SessionSettings(threads=threads))
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    a = np.random.default_rng(1).integers(0, 256, (rows, depth), np.uint8)
+    return _repeated(lambda: session.run(None, {"a": a}), rows, depth, columns)
+
+
+def ceilings(threads: int) -> dict[str, Gemm]:
+    """The two products to time beside everything else, by the names that `rates` looks for."""
+    return {"fp32 GEMM": fp32_gemm(), "int8 GEMM": int8_gemm(threads)}
+
+
+def rates(gemms: Mapping[str, Gemm], times: Mapping[str, float]) -> dict[str, float]:
+    """Gop/s of every product, given the ms that its runs took."""
+    return {name: 1e3 * gemm.gflop / times[name] for name, gemm in gemms.items()}
+
+
+@torch.inference_mode()
+def gflop(run: Callable[[], object]) -> float:
+    """Arithmetic of a call in PyTorch, a multiply-add counting as two: matrix products and convolutions."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() / 1e9
+
+
+def _repeated(product: Callable[[], object], rows: int, depth: int, columns: int) -> Gemm:
+    once = 2 * rows * depth * columns / 1e9
+    repeats = math.ceil(LEAST_GFLOP / once)
+
+    def run() -> None:
+        for _ in range(repeats):
+            product()
+
+    return Gemm(run, repeats * once)

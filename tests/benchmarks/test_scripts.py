@@ -1,0 +1,123 @@
+"""Every script's core on nano and tiny peers: it runs, and what it counts agrees with the models' own sizes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+import decoder
+import denoiser
+import op_profile
+import peers
+import picture
+import report
+import scaling
+import text_encoder
+from case import Case
+
+
+def test_denoiser_compares_step_eager_and_sana(nano: Case, tiny_sana: dict[str, Any], cache: Path):
+    found = denoiser.measure(nano, rounds=2, sana=tiny_sana)
+    assert found["SANA int8 step / int8 step"] == pytest.approx(found["SANA int8 step ms"] / found["int8 step ms"])
+    assert found["int8 step / int8 GEMM floor"] == pytest.approx(found["int8 step ms"] / found["int8 GEMM floor ms"])
+    assert list(cache.glob("sana-4-*/graph.onnx")), "SANA is run on the 4 x 4 tokens that the bundle has"
+
+
+def test_sana_prompt_is_a_part_of_its_step():
+    # By hand: width 1152, 300 tokens; the projection from 2304, then 28 blocks of keys and values.
+    by_hand = 2 * 300 * (2304 * 1152 + 1152 * 1152 + 28 * 2 * 1152 * 1152) / 1e9
+    assert peers.sana_prompt_gflop() == pytest.approx(by_hand)
+
+
+def test_text_encoder_counts_the_products_of_its_layers(nano: Case):
+    found = text_encoder.measure(nano, rounds=2)
+    layers, width = 4, 192
+    layer = 2 * 77 * (4 * width**2 + 2 * width * 4 * width)
+    expand = 2 * 77 * 32 * width  # the demo's token table is factored
+    assert found["text encoder GFLOP"] == pytest.approx((layers * layer + expand) / 1e9, rel=0.1)
+
+
+def test_decoder_compares_time_and_memory_with_both_forms_of_taesd(nano: Case, tiny_taesd: dict[str, Any], cache: Path):
+    found = decoder.measure(nano, rounds=1, repeats=1, taesd=tiny_taesd)
+    for form in ("fp32", "int8"):
+        assert found[f"time, TAESD {form} / decoder"] == pytest.approx(found[f"TAESD {form} ms"] / found["decoder ms"])
+        assert found[f"TAESD {form} MB over idle"] > 0
+    # A picture alone, 64 x 64 x 3 floats, has to be there.
+    assert found["decoder MB over idle"] > 64 * 64 * 3 * 4 / 1e6
+
+
+def test_picture_runs_the_pipeline_and_counts_two_passes_a_step(nano: Case):
+    found = picture.measure(nano, steps=3)
+    assert found["denoiser passes"] == 6
+    assert found["picture s"] == pytest.approx(sum(found[f"{p} s"] for p in ("text_encoder", "denoiser", "decoder")))
+
+
+def test_scaling_leaves_sana_out_above_its_limit_and_draws(
+    nano: Case, tiny_sana: dict[str, Any], cache: Path, tmp_path: Path
+):
+    (with_sana,) = scaling.measure([nano], repeats=1, sana_up_to=16, sana=tiny_sana)
+    (without,) = scaling.measure([nano], repeats=1, sana_up_to=15, sana=tiny_sana)
+    assert with_sana["SANA ms"] > 0 and without["SANA ms"] is None
+    rows = [with_sana, {**without, "tokens": 64, "ms": 3 * with_sana["ms"]}]
+    assert scaling.growth(rows) == {"time at 64 tokens / at 16": pytest.approx(3)}
+    scaling.draw(rows, tmp_path / "scaling.png")
+    assert np.asarray(Image.open(tmp_path / "scaling.png")).std() > 0
+
+
+def test_profile_counts_the_operators_of_a_graph(tmp_path: Path):
+    graph = _two_products_and_a_sine(tmp_path)
+    rows = op_profile.table(op_profile.profile(graph, threads=1, runs=3))
+    assert {row["operator"]: row["count"] for row in rows} == {"MatMul": 2, "Sin": 1}
+    assert sum(row["share %"] for row in rows) == pytest.approx(100)
+    found = op_profile.totals(rows)
+    of_products = next(row["share %"] for row in rows if row["operator"] == "MatMul")
+    assert found["integer GEMMs ms"] == 0 and found["all GEMMs %"] == pytest.approx(of_products)
+    op_profile.draw(rows, "a title", tmp_path / "profile.png")
+    assert np.asarray(Image.open(tmp_path / "profile.png")).std() > 0
+
+
+def test_profile_of_the_denoiser_finds_its_integer_products(nano: Case):
+    rows = op_profile.table(op_profile.profile(nano.bundle.graph("denoiser"), threads=2, runs=2))
+    assert op_profile.totals(rows)["integer GEMMs ms"] > 0
+
+
+def test_a_report_is_a_table_or_one_json_object(capsys: pytest.CaptureFixture[str]):
+    rows = [{"tokens": 16, "ms": 1.25, "peer": None}]
+    report.show_rows("title", rows, {"ceiling": 2.0}, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"title": "title", "rows": rows, "ceiling": 2.0}
+    report.show_rows("title", rows, {"ceiling": 2.0}, as_json=False)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["title"], ["ceiling", "2.00"], ["tokens", "ms", "peer"], ["16", "1.2", "-"]]
+
+
+@pytest.mark.parametrize("script", [decoder, denoiser, op_profile, picture, scaling, text_encoder])
+def test_a_wrong_value_is_one_sentence(
+    script: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sys.argv", ["script", "--threads", "none"])
+    with pytest.raises(SystemExit) as ended:
+        script.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def _two_products_and_a_sine(folder: Path) -> Path:
+    shape = [64, 64]
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "x"], ["a"]),
+            helper.make_node("Sin", ["a"], ["b"]),
+            helper.make_node("MatMul", ["b", "x"], ["y"]),
+        ],
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+    )
+    path = folder / "graph.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
