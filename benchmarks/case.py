@@ -9,6 +9,8 @@ import click
 import onnxruntime as ort
 import torch
 
+import lira
+import lira_export
 from fresh import random_feed
 from lira_export.bundle import Order, write_bundle
 from lira_export.recipes import get_recipe
@@ -16,6 +18,7 @@ from lira_export.sources import Models, Request, load_models
 from lira_runtime.backends.session import SessionSettings, open_session
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput
+from lira_runtime.files import MANIFEST_NAME
 from lira_runtime.manifest import COMPONENTS
 
 BUILD = Path(__file__).parent.parent / "build"
@@ -72,10 +75,19 @@ def open_case(
         order = Order(config, get_recipe("int8"), path, components)
         write_bundle(order, models, lambda line: click.echo(line, err=True))
     bundle = Bundle.open(path)
+    if older_than_code(path):
+        click.echo(f"note: {path} is older than the code that exports it; delete it to measure that code.", err=True)
     made_of = (bundle.manifest.preset, bundle.manifest.latent.name, bundle.manifest.resolution)
     if made_of != (config, models.kind.name, models.resolution):
         raise BadInput(f"{path} is {made_of}, not what is asked for; give another --bundle.")
     return Case(models, bundle, threads)
+
+
+def older_than_code(path: Path) -> bool:
+    """Whether a source file of the model or the exporter changed after the bundle was written."""
+    packages = (Path(module.__file__).parent for module in (lira, lira_export))
+    newest = max(source.stat().st_mtime for package in packages for source in package.rglob("*.py"))
+    return (path / MANIFEST_NAME).stat().st_mtime < newest
 
 
 def case_options(command: Callable[..., Any]) -> Callable[..., Any]:

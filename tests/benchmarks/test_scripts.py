@@ -1,6 +1,7 @@
 """Every script's core on nano and tiny peers: it runs, and what it counts agrees with the models' own sizes."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import picture
 import report
 import scaling
 import text_encoder
-from case import Case
+from case import Case, older_than_code
 
 
 def test_denoiser_compares_step_eager_and_sana(nano: Case, tiny_sana: dict[str, Any], cache: Path):
@@ -40,6 +41,7 @@ def test_text_encoder_counts_the_products_of_its_layers(nano: Case):
     layer = 2 * 77 * (4 * width**2 + 2 * width * 4 * width)
     expand = 2 * 77 * 32 * width  # the demo's token table is factored
     assert found["text encoder GFLOP"] == pytest.approx((layers * layer + expand) / 1e9, rel=0.1)
+    assert found["of it integer products GFLOP"] == pytest.approx((layers * layer + expand) / 1e9)
 
 
 def test_decoder_compares_time_and_memory_with_both_forms_of_taesd(nano: Case, tiny_taesd: dict[str, Any], cache: Path):
@@ -93,6 +95,14 @@ def test_a_report_is_a_table_or_one_json_object(capsys: pytest.CaptureFixture[st
     report.show_rows("title", rows, {"ceiling": 2.0}, as_json=False)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [["title"], ["ceiling", "2.00"], ["tokens", "ms", "peer"], ["16", "1.2", "-"]]
+
+
+def test_a_bundle_that_the_code_has_outlived_is_noticed(tmp_path: Path):
+    manifest = tmp_path / "manifest.json"
+    manifest.touch()
+    assert not older_than_code(tmp_path)
+    os.utime(manifest, (0, 0))
+    assert older_than_code(tmp_path)
 
 
 @pytest.mark.parametrize("script", [decoder, denoiser, op_profile, picture, scaling, text_encoder])
