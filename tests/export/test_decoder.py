@@ -22,16 +22,16 @@ def eager_decoder(kind: LatentKind) -> TinyDecoder:
 
 @torch.no_grad()
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-@pytest.mark.parametrize("size", [(256, 128), (64, 160), (352, 64)], ids=str)
-@pytest.mark.parametrize("bands", [1, 2, 3, 8])
-def test_bands_draw_the_whole_picture(kind: LatentKind, size: tuple[int, int], bands: int) -> None:
+@pytest.mark.parametrize("size", [(256, 64), (64, 160), (352, 32)], ids=str)
+def test_one_to_eight_bands_draw_the_whole_picture(kind: LatentKind, size: tuple[int, int]) -> None:
     eager = eager_decoder(kind).double()  # float32 rounds differently for tensors of another size
     latent = torch.randn(1, kind.channels, *(side // kind.scale for side in size)).double()
-    rows = size[0] // 8
-    twin = traceable_decoder(eager, tuple(latent.shape[2:]), band_rows=-(-rows // bands))
     wanted = eager(latent)
     assert wanted.std() > 0.01
-    assert float((twin(latent) - wanted).abs().max()) <= 1e-12
+    for bands in range(1, 9):
+        band_rows = -(-(size[0] // 8) // bands)
+        found = traceable_decoder(eager, tuple(latent.shape[2:]), band_rows)(latent)
+        assert float((found - wanted).abs().max()) <= 1e-12, bands
 
 
 @pytest.mark.parametrize("rows", [4, 16, 23, 44, 128])
