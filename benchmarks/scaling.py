@@ -58,16 +58,17 @@ def growth(rows: Sequence[Row]) -> dict[str, float]:
 def draw(rows: Sequence[Row], goal: Path) -> None:
     """Time and memory against tokens, both axes logarithmic, with a line of exact proportion."""
     with figure(goal, columns=2) as (time, memory):
+        ends = [rows[0]["tokens"], rows[-1]["tokens"]]
+        time.loglog(ends, [rows[0]["ms"] * n / ends[0] for n in ends], "k:", label="linear")
         for axes, unit in ((time, "ms"), (memory, "MB")):
             for name, key in (("LiRA", unit), ("SANA-0.6B", f"SANA {unit}")):
                 points = [(row["tokens"], row[key]) for row in rows if row[key] is not None]
-                axes.loglog(*zip(*points, strict=True), marker="o", label=name) if points else None
+                if points:
+                    axes.loglog(*zip(*points, strict=True), marker="o", label=name)
             axes.set_xlabel("image tokens")
             axes.set_xticks([row["tokens"] for row in rows], [str(row["tokens"]) for row in rows], minor=False)
             axes.set_xticks([], minor=True)
             axes.grid(alpha=0.3)
-        ends = [rows[0]["tokens"], rows[-1]["tokens"]]
-        time.loglog(ends, [rows[0]["ms"] * n / ends[0] for n in ends], "k:", label="linear")
         time.set_ylabel("ms a step")
         memory.set_ylabel("MB over an idle process")
         time.legend()
