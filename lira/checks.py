@@ -20,8 +20,8 @@ def _nano(patch_size: int = 2) -> LiRAModel:
 def _stop_half_at_step_two(model: LiRAModel, z: torch.Tensor, t: torch.Tensor, text: torch.Tensor) -> None:
     """Shift the stop gate so that it opens for half of the samples at step 2."""
     loop = model.reasoning
-    tokens = model.patch_embedding(z).flatten(2).transpose(1, 2)
-    tokens = tokens + sincos_positions((z.shape[2] // 2, z.shape[3] // 2), model.preset.d_model)
+    tokens = model.patch_embedding(z).permute(0, 2, 3, 1)
+    tokens = tokens + sincos_positions(*tokens.shape[1:])
     thought = loop.prepare(tokens, model.text_norm(text), model.time_embedding(t))
     r = loop.step(thought, loop.step(thought, loop.first(thought))[0])[0]
     loop.stop.bias.sub_(loop.stop(r).median())

@@ -1,6 +1,6 @@
 """LiRA: a linear-time velocity network for latent flow matching.
 
-z_t -> patch embedding -> tokens (B, N, d)
+z_t -> patch embedding -> tokens (B, h, w, d)
 tokens, text, t -> latent reasoning loop -> conditioning vector
 blocks: AdaLN-Zero -> four-direction selective scan -> Mix-FFN, joined by hyper-connections,
         long skips from block i to block L-1-i, gated cross-state fusion with the text after every 4th block
@@ -8,12 +8,14 @@ final norm + projection -> velocity
 """
 
 import math
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lira.layers import CrossStateFusion, Grid, HyperConnection, MixFFN, SelectiveScan2D, modulate, sincos_positions
+from lira.layers import CrossStateFusion, HyperConnection, MixFFN, SelectiveScan2D, modulate, sincos_positions
 from lira.presets import Preset, get_preset
 from lira.reasoning import ReasoningLoop
 from lira_runtime.errors import BadInput
@@ -64,15 +66,19 @@ class Block(nn.Module):
         if index >= (preset.blocks + 1) // 2:
             self.skip = nn.Parameter(torch.zeros(preset.d_model))
 
-    def forward(self, streams: Streams, skipped: Tensor | None, cond: Tensor, text: Tensor, grid: Grid) -> Streams:
-        """streams: two (B, N, d); skipped: mean stream of the mirror block; cond: (B, d_cond); text: (B, M, d_text)."""
-        if self.skip is not None and skipped is not None:
-            streams = (streams[0] + self.skip * skipped, streams[1] + self.skip * skipped)
+    def read(self, streams: Streams) -> Tensor:
+        """What the block reads of the two streams: the input of its scan, and of a long skip; (B, h, w, d)."""
+        return self.scan_connection.read(streams)
+
+    def forward(self, streams: Streams, skipped: Tensor | None, cond: Tensor, text: Tensor) -> Streams:
+        """streams: two (B, h, w, d); skipped: the mirror block's; cond: (B, d_cond); text: (B, M, d_text)."""
         shift_s, scale_s, gate_s, shift_f, scale_f, gate_f = self.modulation(cond).chunk(6, dim=-1)
-        u = modulate(self.scan_connection.read(streams), shift_s, scale_s)
-        streams = self.scan_connection.write(streams, gate_s[:, None] * self.scan(u, grid))
+        output = gate_s[:, None, None] * self.scan(modulate(self.read(streams), shift_s, scale_s))
+        if self.skip is not None and skipped is not None:
+            output = output + self.skip * skipped
+        streams = self.scan_connection.write(streams, output)
         u = modulate(self.ffn_connection.read(streams), shift_f, scale_f)
-        streams = self.ffn_connection.write(streams, gate_f[:, None] * self.ffn(u, grid))
+        streams = self.ffn_connection.write(streams, gate_f[:, None, None] * self.ffn(u))
         if self.fusion is not None:
             x = self.fusion_connection.read(streams)
             streams = self.fusion_connection.write(streams, self.fusion(x, text))
@@ -119,39 +125,39 @@ class LiRAModel(nn.Module):
         Returns:
             v (B, C, h, w), and info: total_steps (B,) int64 reasoning steps taken; in training also halting (B, T).
         """
-        grid = self._grid(z_t)
+        self._check(z_t)
         text = self.text_norm(text)
-        tokens = self.patch_embedding(z_t).flatten(2).transpose(1, 2)
-        tokens = tokens + sincos_positions(grid, self.preset.d_model).to(tokens)
+        tokens = self.patch_embedding(z_t).permute(0, 2, 3, 1)
+        tokens = tokens + sincos_positions(*tokens.shape[1:]).to(tokens)
         time = self.time_embedding(t)
         reason = self.reasoning.ponder if self.training else self.reasoning
         reasoned = reason(tokens, text, time)
         cond = F.silu(time + self.reasoning.out_proj(reasoned.plan))
-        v = self._project(self._run_blocks(tokens, cond, text, grid), cond, grid)
+        v = self._project(self._run_blocks(tokens, cond, text), cond)
         info = {"total_steps": reasoned.steps}
         if reasoned.halting is not None:
             info["halting"] = reasoned.halting
         return v, info
 
-    def _grid(self, z_t: Tensor) -> Grid:
+    def _check(self, z_t: Tensor) -> None:
         height, width = z_t.shape[-2:]
         if height % self.patch_size or width % self.patch_size:
             raise BadInput(f"A latent of {height}x{width} cannot be cut into patches of {self.patch_size}.")
-        return height // self.patch_size, width // self.patch_size
 
-    def _run_blocks(self, tokens: Tensor, cond: Tensor, text: Tensor, grid: Grid) -> Tensor:
-        """All blocks; returns the mean of the two streams (B, N, d)."""
+    def _run_blocks(self, tokens: Tensor, cond: Tensor, text: Tensor) -> Tensor:
+        """All blocks; returns the mean of the two streams (B, h, w, d).
+
+        The long skip from block i carries what block i + 1 reads, and joins the scan's output in block L - 1 - i.
+        """
         streams, half = (tokens, tokens), self.preset.blocks // 2
         skips: list[Tensor] = []
-        for index, block in enumerate(self.blocks):
-            streams = block(streams, skips.pop() if skips and block.skip is not None else None, cond, text, grid)
-            if index < half:
-                skips.append((streams[0] + streams[1]) / 2)
+        for index, block in enumerate(cast(Iterable[Block], self.blocks)):
+            if 1 <= index <= half:
+                skips.append(block.read(streams))
+            streams = block(streams, skips.pop() if block.skip is not None else None, cond, text)
         return (streams[0] + streams[1]) / 2
 
-    def _project(self, tokens: Tensor, cond: Tensor, grid: Grid) -> Tensor:
+    def _project(self, tokens: Tensor, cond: Tensor) -> Tensor:
         shift, scale = self.final_modulation(cond).chunk(2, dim=-1)
-        patches = self.final_proj(modulate(tokens, shift, scale))
-        B, p = len(patches), self.patch_size
-        patches = patches.reshape(B, *grid, -1).permute(0, 3, 1, 2)
-        return F.pixel_shuffle(patches, p) if p > 1 else patches
+        patches = self.final_proj(modulate(tokens, shift, scale)).permute(0, 3, 1, 2)
+        return F.pixel_shuffle(patches, self.patch_size) if self.patch_size > 1 else patches

@@ -12,7 +12,7 @@ class Preset:
     Widths are multiples of d_model: `scan_ratio` for the scan's values, `ffn_ratio` for the Mix-FFN, `cond_ratio` for
     the conditioning vector. `head_width` and `fusion_head_width` are the channels of one head of the scan and of the
     fusion, which follows every `fusion_every` blocks. The reasoning loop is `reasoning_width` wide and takes at most
-    `reasoning_steps`; `chunk` is the tokens that one chunk of the scan mixes.
+    `reasoning_steps`; `chunk` is the most tokens of a row or column that one product of the scan mixes.
     """
 
     name: str
@@ -22,12 +22,12 @@ class Preset:
     scan_ratio: float = 1.5
     ffn_ratio: float = 4.0
     cond_ratio: float = 2.0
-    head_width: int = 96
+    head_width: int = 192
     fusion_head_width: int = 64
     fusion_every: int = 4
     reasoning_width: int = 128
     reasoning_steps: int = 6
-    chunk: int = 32
+    chunk: int = 64
 
     @property
     def d_scan(self) -> int:
@@ -49,7 +49,7 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("nano", blocks=8, d_model=192, d_state=8, reasoning_steps=4, chunk=64),
+        Preset("nano", blocks=8, d_model=192, d_state=8, head_width=96, reasoning_steps=4),
         Preset("tiny", blocks=12, d_model=384, d_state=8, ffn_ratio=3.25),
         Preset("small", blocks=20, d_model=512, d_state=16),
         Preset("base", blocks=28, d_model=768, d_state=16),

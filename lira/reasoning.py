@@ -1,13 +1,14 @@
 """Latent reasoning loop: a small recurrent plan r, refined until its own stop gate says enough.
 
     r_0 = MLP(pool(tokens), pool(text), time)
-    u   = MLP(pool(SSM_think(tokens, r)), read(text, r))
+    u   = MLP(pool(SSM_think(tokens, r)), read(text, r))      a scan over an overview of the tokens, at most 8 x 8
     d   = sigmoid(W_d [r; u])          discard gate
     r   = d * r + (1 - d) * u
     s   = sigmoid(W_s r)               stop gate; halt when s > tau, at least 2 steps
 
-Letters: B batch, N tokens, M text tokens, w = reasoning width, T = most steps, p_k = s_k prod_{j<k} (1 - s_j) the
-halting distribution of PonderNet (arXiv 2107.05407), whose last step takes what is left.
+Letters: B batch, h x w tokens, N tokens of their overview, M text tokens, w = reasoning width, T = most steps,
+p_k = s_k prod_{j<k} (1 - s_j) the halting distribution of PonderNet (arXiv 2107.05407), whose last step takes what is
+left.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from lira.scan import Selection, scan_chunked
 HALT_ABOVE = 0.5
 """tau: a sample stops after the first step, the second or later, whose stop gate is above this."""
 LEAST_STEPS = 2
+OVERVIEW_SIDE = 8
+"""Most rows and columns of tokens that the loop looks at: planning costs the same at every resolution."""
 THINK_HEADS = 2
 THINK_STATES = 8
 
@@ -45,6 +48,21 @@ class Reasoned:
     halting: Tensor | None = None
 
 
+def overview(tokens: Tensor) -> Tensor:
+    """Tokens (B, h, w, d) averaged over the cells of a grid of at most 8 x 8, row by row: (B, N, d)."""
+    B, h, w, d = tokens.shape
+    rows, columns = (_averaging(size).to(tokens) for size in (h, w))
+    tokens = (rows @ tokens.reshape(B, h, w * d)).reshape(B, -1, w, d)
+    return (columns @ tokens).flatten(1, 2)
+
+
+def _averaging(size: int) -> Tensor:
+    """(cells, size): row i averages the positions from floor(i size / cells) up to ceil((i + 1) size / cells)."""
+    cells = min(size, OVERVIEW_SIDE)
+    spans = [(i * size // cells, -(-(i + 1) * size // cells)) for i in range(cells)]
+    return torch.tensor([[(a <= j < b) / (b - a) for j in range(size)] for a, b in spans])
+
+
 class ReasoningLoop(nn.Module):
     """The loop and its projection to the conditioning vector."""
 
@@ -52,7 +70,6 @@ class ReasoningLoop(nn.Module):
         super().__init__()
         w = preset.reasoning_width
         self.most_steps = preset.reasoning_steps
-        self.chunk = preset.chunk
         self.token_proj = nn.Linear(preset.d_model, w)
         self.text_proj = nn.Linear(2 * d_text, w)
         self.text_key_value = nn.Linear(d_text, 2 * w)
@@ -68,7 +85,8 @@ class ReasoningLoop(nn.Module):
         self.out_proj = nn.Linear(w, preset.d_cond)
 
     def prepare(self, tokens: Tensor, text: Tensor, time: Tensor) -> Thought:
-        """tokens (B, N, d), normalised text (B, M, d_text), time embedding (B, d_cond) -> what every step reads."""
+        """tokens (B, h, w, d), normalised text (B, M, d_text), time embedding (B, d_cond) -> what every step reads."""
+        tokens = overview(tokens)
         tokens = self.token_proj(F.layer_norm(tokens, tokens.shape[-1:]))
         pooled_text = self.text_proj(torch.cat([text.mean(1), text[:, -1]], -1))
         keys, values = self.text_key_value(text).chunk(2, dim=-1)
@@ -92,7 +110,7 @@ class ReasoningLoop(nn.Module):
         S, H = THINK_STATES, THINK_HEADS
         B_t, C_t, dt, A = self.select(x).split([S, S, H, H], dim=-1)
         selection = Selection(F.softplus(dt), -F.softplus(A), B_t, C_t)
-        return scan_chunked(x.reshape(B, N, H, w // H), *selection, self.D, self.chunk).mean(1).reshape(B, w)
+        return scan_chunked(x.reshape(B, N, H, w // H), *selection, self.D, OVERVIEW_SIDE**2).mean(1).reshape(B, w)
 
     def _read_text(self, thought: Thought, r: Tensor) -> Tensor:
         """The plan looks up the prompt: one query over M text tokens, (B, w)."""

@@ -15,8 +15,8 @@ Letters, as in the paper:
 `scan_sequential` is the recurrence to the letter and serves as the oracle. `scan_chunked` and `scan_pair` compute the
 same with static shapes, at rank <= 5, from matmul, exp, add, mul, min, sum, concatenation, reshape and transpose, and
 where the chunk does not divide N a pad and a crop, so that every exporter can lower them; the cost is linear in N. They
-compute in float32 at least, under autocast too: decays are differences of sums, which bfloat16 cannot hold. Decays and
-dt multiply the small factors (B, C, M): x is only ever read.
+compute in float32 at least, under autocast too: decays are differences of sums, which bfloat16 cannot hold. Decays, dt
+and D go into the small factors (B, C, M): x is only ever read, by one product where a chunk holds all tokens.
 """
 
 from typing import NamedTuple
@@ -65,17 +65,16 @@ def scan_chunked(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tens
     Raises:
         ValueError: chunk < 1.
     """
-    y = _mix(x, (Selection(dt, A, B, C),), (False,), chunk)
-    return y + D[:, None] * x
+    return _mix(x, (Selection(dt, A, B, C),), (False,), D, chunk)
 
 
-def scan_pair(x: Tensor, forward: Selection, backward: Selection, D: Tensor, chunk: int) -> Tensor:
+def scan_pair(x: Tensor, forward: Selection, backward: Selection, D: Tensor | None, chunk: int) -> Tensor:
     """Sum of a forward and a backward scan over one layout of the tokens, reading x once for both.
 
     Equals `scan_sequential(x, *forward, D_f) + flip(scan_sequential(flip(x), *flip(backward), D_b))`, D = D_f + D_b.
 
     Args:
-        x: (G, N, H, P). forward, backward: one `Selection` each. D: (H,), the sum of both directions' skips.
+        x: (G, N, H, P). forward, backward: one `Selection` each. D: (H,), the sum of both skips, or None for no skip.
 
     Returns:
         y: (G, N, H, P), dtype of x, float32 at least.
@@ -83,70 +82,84 @@ def scan_pair(x: Tensor, forward: Selection, backward: Selection, D: Tensor, chu
     Raises:
         ValueError: chunk < 1.
     """
-    return _mix(x, (forward, backward), (False, True), chunk) + D[:, None] * x
+    return _mix(x, (forward, backward), (False, True), D, chunk)
 
 
-def _mix(x: Tensor, selections: tuple[Selection, ...], reverse: tuple[bool, ...], chunk: int) -> Tensor:
-    """Sum over directions of C . h, without the D skip."""
+def _mix(
+    x: Tensor, selections: tuple[Selection, ...], reverse: tuple[bool, ...], D: Tensor | None, chunk: int
+) -> Tensor:
+    """Sum over directions of C . h, and D x."""
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
     x = _at_least_float32(x)
     selections = tuple(Selection(*map(_at_least_float32, selection)) for selection in selections)
     if torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type):
         with torch.autocast(x.device.type, enabled=False):
-            return _mix(x, selections, reverse, chunk)
+            return _mix(x, selections, reverse, D, chunk)
     G, N, H, P = x.shape
     Q = min(chunk, N)
     K = -(-N // Q)
-    values = _chunks(x.reshape(G, N, H * P), K, Q).reshape(G * K, Q, H, P).transpose(1, 2)
+    values = _chunks(x, K, Q).transpose(1, 2)
     parts = [_Chunk.of(selection, backwards, K, Q) for selection, backwards in zip(selections, reverse, strict=True)]
-    y = sum((part.M for part in parts[1:]), start=parts[0].M) @ values
+    M = _token_mixing(parts)
+    if D is not None:
+        M = M + D[:, None, None] * torch.eye(Q, dtype=D.dtype, device=D.device)
+    y = M @ values
     if K > 1:
         y = y + _between_chunks(parts, reverse, values, G, K)
-    y = y.transpose(1, 2).reshape(G, K * Q, H, P)
-    return y[:, :N] if K * Q != N else y
+    y = y.transpose(1, 2)
+    return y if K == 1 else y.reshape(G, K * Q, H, P)[:, :N]
 
 
 class _Chunk(NamedTuple):
     """The small factors of one direction, per chunk (GK = G * K).
 
-    M (GK, H, Q, Q) mixes tokens within the chunk; `read` (GK, H, Q, S) takes the state on entry to the outputs;
-    `write` (GK, H, S, Q) takes the values to the state that the chunk adds; `total` (GK, H) is its whole log-decay.
+    dt and L (GK, H, Q); B and C (GK, Q, S); CB (GK, Q, Q) is C B^T where a token may look, 0 elsewhere.
     """
 
-    M: Tensor
-    read: Tensor
-    write: Tensor
+    dt: Tensor
+    L: Tensor
+    B: Tensor
+    C: Tensor
+    CB: Tensor
     total: Tensor
+    """(GK, H), the chunk's whole log-decay."""
 
     @staticmethod
     def of(selection: Selection, backwards: bool, K: int, Q: int) -> "_Chunk":
         dt, A, B, C = (_chunks(item, K, Q) for item in selection)
-        dt = dt.transpose(1, 2)
-        a = dt * A.transpose(1, 2)
+        dt, a = dt.transpose(1, 2), (dt * A).transpose(1, 2)
         past = torch.ones(Q, Q, dtype=a.dtype, device=a.device).tril()
         if backwards:
             past = past.T
-        L = a @ past.T
-        total = a.sum(-1)
-        decay = torch.exp(torch.clamp(L[..., :, None] - L[..., None, :], max=0.0))
-        M = (C @ B.transpose(1, 2) * past)[:, None] * decay * dt[..., None, :]
-        read = C[:, None] * torch.exp(L)[..., None]
-        write = B.transpose(1, 2)[:, None] * (dt * torch.exp(total[..., None] - L))[:, :, None]
-        return _Chunk(M, read, write, total)
+        return _Chunk(dt, a @ past.T, B, C, C @ B.transpose(1, 2) * past, a.sum(-1))
+
+
+def _token_mixing(parts: list[_Chunk]) -> Tensor:
+    """M (GK, H, Q, Q), summed over the directions: exp(L_i - L_j) C_i . B_j dt_j.
+
+    A direction's L_i - L_j is its log-decay where it looks and positive elsewhere, where the opposite direction's, or
+    zero, is smaller: one minimum serves both, and nothing can overflow before CB masks it.
+    """
+    gaps = [part.L[..., :, None] - part.L[..., None, :] for part in parts]
+    gap = torch.minimum(*gaps) if len(gaps) == 2 else torch.clamp(gaps[0], max=0.0)
+    weights = [part.CB[:, None] * part.dt[..., None, :] for part in parts]
+    return torch.exp(gap) * (weights[0] if len(weights) == 1 else weights[0] + weights[1])
 
 
 def _between_chunks(parts: list[_Chunk], reverse: tuple[bool, ...], values: Tensor, G: int, K: int) -> Tensor:
     """What every token reads from the chunks before it (after it, for a backward direction): (GK, H, Q, P)."""
     _, H, _, P = values.shape
-    S = parts[0].read.shape[-1]
-    added = torch.cat([part.write for part in parts], dim=2) @ values
+    S = parts[0].B.shape[-1]
+    write = [p.B.transpose(1, 2)[:, None] * (p.dt * torch.exp(p.total[..., None] - p.L))[:, :, None] for p in parts]
+    read = [p.C[:, None] * torch.exp(p.L)[..., None] for p in parts]
+    added = torch.cat(write, dim=2) @ values
     states = []
     for index, (part, backwards) in enumerate(zip(parts, reverse, strict=True)):
         state = added[:, :, index * S : (index + 1) * S].reshape(G, K, H, S * P).transpose(1, 2)
         entry = _carry(state, part.total.reshape(G, K, H).transpose(1, 2), backwards)
         states.append(entry.transpose(1, 2).reshape(G * K, H, S, P))
-    return torch.cat([part.read for part in parts], dim=3) @ torch.cat(states, dim=2)
+    return torch.cat(read, dim=3) @ torch.cat(states, dim=2)
 
 
 def _carry(state: Tensor, total: Tensor, backwards: bool) -> Tensor:
@@ -179,8 +192,8 @@ def _at_least_float32(item: Tensor) -> Tensor:
 
 
 def _chunks(item: Tensor, K: int, Q: int) -> Tensor:
-    """(G, N, W) -> (G * K, Q, W), zeros behind the last token: dt = 0 there, so they add and decay nothing."""
-    G, N, W = item.shape
+    """(G, N, ...) -> (G * K, Q, ...), zeros behind the last token: dt = 0 there, so they add and decay nothing."""
+    G, N, *rest = item.shape
     if K * Q != N:
-        item = F.pad(item, (0, 0, 0, K * Q - N))
-    return item.reshape(G * K, Q, W)
+        item = F.pad(item, (0, 0) * len(rest) + (0, K * Q - N))
+    return item if K == 1 else item.reshape(G * K, Q, *rest)

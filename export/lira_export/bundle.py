@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from lira_export.calibration import hidden_ranges
 from lira_export.components import build_components
 from lira_export.empty_prompt import write_empty_prompt
 from lira_export.onnx.export import Say, export_component
@@ -45,7 +46,11 @@ def write_bundle(order: Order, models: Models, say: Say) -> manifest.Manifest:
         samples = reference_samples(every)
         entries = []
         for name in order.components:
-            entries.append(export_component(every.pop(name), samples.pop(name), order.recipe, folder, say))
+            ranges = None
+            if name == "denoiser" and order.recipe.static_hidden:
+                say("calibration: drawing with the eager denoiser")
+                ranges = hidden_ranges(models)
+            entries.append(export_component(every.pop(name), samples.pop(name), order.recipe, folder, say, ranges))
             say(_summary(entries[-1]))
         encoders = [entry for entry in entries if entry.name == "text_encoder"]
         empty_prompt = write_empty_prompt(folder, encoders[0]) if encoders else None

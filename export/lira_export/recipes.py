@@ -13,13 +13,16 @@ class Recipe:
     """How one export stores its weights.
 
     `keep_float` are patterns of module paths, by component, that compute with float32 activations and weights: the
-    state-space selection (B, C, dt, A), gates and plans of the reasoning loop, time, first and last layer.
+    reasoning loop, time, first and last layer.
+    `static_hidden` keeps the Mix-FFNs' hidden layers in 8 bits, at scales fixed by calibration, where other activations
+    are quantized by their own range as they come.
     `least_psnr_db` is the PSNR in dB against eager float32, by component, below which the export fails. `quantizes` is
     False for plain float32.
     """
 
     name: str
     quantizes: bool
+    static_hidden: bool = False
     keep_float: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     least_psnr_db: Mapping[str, float] = field(default_factory=dict)
 
@@ -28,29 +31,26 @@ class Recipe:
         return any(fnmatch(module_path, pattern) for pattern in self.keep_float.get(component, ()))
 
 
+KEEP_FLOAT = MappingProxyType(
+    {
+        "denoiser": (
+            "patch_embedding",
+            "reasoning*",
+            "time_embedding*",
+            "final_modulation",
+            "final_proj",
+        ),
+        "decoder": ("stem", "detail", "head*"),
+    }
+)
+LEAST_PSNR_DB = MappingProxyType({"text_encoder": 30.0, "denoiser": 30.0, "decoder": 35.0})
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("fp32", quantizes=False),
-        Recipe(
-            "int8",
-            quantizes=True,
-            keep_float=MappingProxyType(
-                {
-                    "denoiser": (
-                        "patch_embedding",
-                        "*.select",
-                        "*.fusion.gate",
-                        "reasoning*",
-                        "time_embedding*",
-                        "final_modulation",
-                        "final_proj",
-                    ),
-                    "decoder": ("stem", "detail", "head*"),
-                }
-            ),
-            least_psnr_db=MappingProxyType({"text_encoder": 30.0, "denoiser": 30.0, "decoder": 35.0}),
-        ),
+        Recipe("int8", quantizes=True, static_hidden=True, keep_float=KEEP_FLOAT, least_psnr_db=LEAST_PSNR_DB),
+        Recipe("int8-dynamic", quantizes=True, keep_float=KEEP_FLOAT, least_psnr_db=LEAST_PSNR_DB),
     )
 }
 

@@ -29,7 +29,7 @@ def stop_at_second_component(stop: BaseException, whole: Path, monkeypatch: pyte
     """
     folders: list[Path] = []
 
-    def fake(component: bundle.manifest.Component, samples: object, recipe: object, folder: Path, say: object):  # type: ignore[no-untyped-def]
+    def fake(component: bundle.manifest.Component, samples: object, recipe: object, folder: Path, *rest: object):  # type: ignore[no-untyped-def]
         folders.append(folder)
         if len(folders) == 2:
             raise stop

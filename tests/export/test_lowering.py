@@ -7,8 +7,9 @@ from torch import nn
 from lira.scan import Selection, scan_chunked, scan_pair
 
 ALLOWED = {
-    "add", "alias", "bmm", "cat", "clamp", "clone", "exp", "expand", "full", "matmul", "mm", "mul", "neg", "ones",
-    "pad", "constant_pad_nd", "permute", "reshape", "select", "slice", "sub", "sum", "t", "transpose", "tril",
+    "add", "alias", "bmm", "cat", "clamp", "clone", "exp", "expand", "eye", "full", "matmul", "minimum", "mm", "mul",
+    "neg", "ones", "pad", "constant_pad_nd", "permute", "reshape", "select", "slice", "sub", "sum", "t",
+    "transpose", "tril",
     "unsqueeze", "view", "_unsafe_view", "numpy_T", "split_with_sizes",
 }  # fmt: skip
 FORBIDDEN = {"cumsum", "cumprod", "einsum", "gather", "index", "scatter", "flip", "where", "logcumsumexp"}

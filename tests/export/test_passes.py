@@ -7,7 +7,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from lira_export.passes.fold import fold_constants
-from lira_export.passes.naming import SCOPES, module_path, name_by_module
+from lira_export.passes.naming import CLASSES, SCOPES, name_by_module, owner_of
 from lira_export.passes.simplify import LARGE_WEIGHT_BYTES, simplify
 
 
@@ -52,11 +52,29 @@ def test_nodes_and_transposed_weights_take_their_modules_name_and_traces_go() ->
     made = model([node], {"val_7": np.ones((3, 4), np.float32)}, 3)
     traced = next(iter(made.graph))
     traced.metadata_props[SCOPES] = "['', 'blocks.2', 'blocks.2.ffn.fc1', 'linear_3']"
+    traced.metadata_props[CLASSES] = "['Model', 'Block', 'torch.nn.modules.linear.Linear', 'aten.linear.default']"
     traced.metadata_props["pkg.torch.onnx.stack_trace"] = 'File "/home/somebody/model.py"'
     name_by_module(made)
-    assert module_path(traced) == "blocks.2.ffn.fc1"
+    assert traced.name == "blocks.2.ffn.fc1/MatMul_0"
+    assert owner_of(traced.inputs[1]) == "blocks.2.ffn.fc1" and owner_of(traced.inputs[0]) is None
     assert list(made.graph.initializers) == ["blocks.2.ffn.fc1.weight"]
     assert b"somebody" not in ir.to_proto(made).SerializeToString()
+
+
+def test_a_product_with_a_constant_that_is_no_layers_weight_gets_no_owner() -> None:
+    made = model([helper.make_node("MatMul", ["x", "triangle"], ["y"])], {"triangle": np.ones((3, 3), np.float32)}, 3)
+    traced = next(iter(made.graph))
+    traced.metadata_props[SCOPES] = "['', 'blocks.2', 'blocks.2.scan', 'matmul']"
+    traced.metadata_props[CLASSES] = "['Model', 'Block', 'Scan', 'aten.matmul.default']"
+    name_by_module(made)
+    assert owner_of(traced.inputs[1]) is None and list(made.graph.initializers) == ["triangle"]
+
+
+def test_folding_keeps_one_of_several_equal_weights() -> None:
+    weights = {name: np.eye(3, dtype=np.float32) for name in ("a", "b")}
+    nodes = [helper.make_node("MatMul", ["x", "a"], ["m"]), helper.make_node("MatMul", ["m", "b"], ["y"])]
+    folded = fold_constants(model(nodes, weights, 3))
+    assert len(folded.graph.initializers) == 1
 
 
 def test_simplify_folds_constants_and_gives_large_weights_back_untouched() -> None:

@@ -12,20 +12,21 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lira_export.onnx.half import store_half
-from lira_export.onnx.quantize import quantize, quantize_weight
+from lira_export.onnx.products import quantize_weight
+from lira_export.onnx.quantize import quantize
 from lira_export.recipes import Recipe, get_recipe
 
 INT8 = Recipe("test", quantizes=True)
 
 
-def linear_model(weight: np.ndarray, name: str = "layer/MatMul_0") -> ir.Model:
+def linear_model(weight: np.ndarray, name: str = "layer.weight") -> ir.Model:
     """y = x @ W for x (5, in)."""
     graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("MatMul", ["x", "w"], ["y"], name=name)],
+        [onnx.helper.make_node("MatMul", ["x", name], ["y"])],
         "linear",
         [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [5, weight.shape[0]])],
         [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, weight.shape[1]])],
-        [onnx.numpy_helper.from_array(weight, "w")],
+        [onnx.numpy_helper.from_array(weight, name)],
     )
     return ir.from_proto(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10))
 
@@ -75,7 +76,7 @@ def test_a_weight_beyond_float16_keeps_its_float32() -> None:
 
 def test_a_module_that_the_recipe_keeps_stays_float() -> None:
     weight = np.ones((64, 32), np.float32)
-    model = linear_model(weight, name="blocks.3.scan.select/MatMul_0")
+    model = linear_model(weight, name="reasoning.token_proj.weight")
     with pytest.raises(RuntimeError, match="quantized nothing"):
         quantize(model, "denoiser", get_recipe("int8"))
     assert [node.op_type for node in model.graph] == ["MatMul"]
@@ -85,14 +86,14 @@ def test_two_products_of_one_activation_quantize_it_once() -> None:
     weights = [np.random.default_rng(i).normal(size=(64, 32)).astype(np.float32) for i in range(2)]
     graph = onnx.helper.make_graph(
         [
-            onnx.helper.make_node("MatMul", ["x", "w0"], ["a"], name="one/MatMul"),
-            onnx.helper.make_node("MatMul", ["x", "w1"], ["b"], name="two/MatMul"),
+            onnx.helper.make_node("MatMul", ["x", "one.weight"], ["a"]),
+            onnx.helper.make_node("MatMul", ["x", "two.weight"], ["b"]),
             onnx.helper.make_node("Add", ["a", "b"], ["y"]),
         ],
         "two",
         [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [5, 64])],
         [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, 32])],
-        [onnx.numpy_helper.from_array(weight, f"w{i}") for i, weight in enumerate(weights)],
+        [onnx.numpy_helper.from_array(w, f"{name}.weight") for name, w in zip(("one", "two"), weights, strict=True)],
     )
     model = ir.from_proto(
         onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
@@ -106,10 +107,65 @@ def test_an_exported_denoiser_holds_int8_where_the_recipe_says_and_float_elsewhe
     kinds = {tensor.name: tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 2}
     int8 = {name for name, kind in kinds.items() if kind == onnx.TensorProto.INT8}
     for block in range(8):
-        for module in ("scan.in_proj", "scan.out_proj", "ffn.fc1", "ffn.fc2", "modulation"):
+        for module in (*(f"scan.{m}" for m in ("value", "gate", "maps", "rates", "out_proj")), "ffn.fc1", "ffn.fc2"):
             assert f"blocks.{block}.{module}.weight.int8" in int8
-        assert kinds[f"blocks.{block}.scan.select.weight.half"] == onnx.TensorProto.FLOAT16
+        assert f"blocks.{block}.modulation.weight.int8" in int8
+    assert kinds["time_embedding.mlp.0.weight.half"] == onnx.TensorProto.FLOAT16
     assert not [name for name in int8 if name.startswith(("reasoning", "time_embedding", "final_proj"))]
+
+
+def test_only_parameters_are_quantized_never_a_constant_of_the_arithmetic(bundle_folder: Path, small_models) -> None:  # type: ignore[no-untyped-def]
+    graph = onnx.load(bundle_folder / "denoiser.onnx", load_external_data=False).graph
+    parameters = {name for name, _ in small_models.denoiser.named_parameters()}
+    int8 = {t.name.removesuffix(".int8") for t in graph.initializer if t.name.endswith(".int8")}
+    assert int8 and int8 <= parameters
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_gate_behind_a_product_goes_into_its_scales(first: bool) -> None:
+    rng = np.random.default_rng(0)
+    weight, x, g = (rng.normal(size=size).astype(np.float32) for size in ((64, 32), (5, 64), 32))
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "layer.weight"], ["p"]),
+        onnx.helper.make_node("Mul", ["g", "p"] if first else ["p", "g"], ["y"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "gated",
+        [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, list(v.shape)) for n, v in (("x", x), ("g", g))],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, 32])],
+        [onnx.numpy_helper.from_array(weight, "layer.weight")],
+    )
+    model = ir.from_proto(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    )
+    plain = run(quantize(linear_model(weight), "denoiser", INT8), x=x)
+    folded = quantize(model, "denoiser", INT8)
+    wide = [node for node in folded.graph if node.op_type == "Mul" and node.inputs[0].name.endswith("cast")]
+    assert len(wide) == 1
+    assert np.allclose(run(folded, x=x, g=g), plain * g, rtol=1e-5, atol=1e-5)
+
+
+def test_a_product_that_something_else_reads_too_keeps_its_gate_outside() -> None:
+    rng = np.random.default_rng(0)
+    weight, x, g = (rng.normal(size=size).astype(np.float32) for size in ((64, 32), (5, 64), 32))
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "layer.weight"], ["p"]),
+        onnx.helper.make_node("Mul", ["p", "g"], ["m"]),
+        onnx.helper.make_node("Add", ["p", "m"], ["y"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "shared",
+        [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, list(v.shape)) for n, v in (("x", x), ("g", g))],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, 32])],
+        [onnx.numpy_helper.from_array(weight, "layer.weight")],
+    )
+    model = ir.from_proto(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    )
+    plain = run(quantize(linear_model(weight), "denoiser", INT8), x=x)
+    assert np.allclose(run(quantize(model, "denoiser", INT8), x=x, g=g), plain * (1 + g), rtol=1e-4, atol=1e-4)
 
 
 def test_the_int8_denoiser_is_about_a_quarter_of_its_float_size(bundle_folder: Path, small_models) -> None:  # type: ignore[no-untyped-def]

@@ -1,9 +1,11 @@
 """The reasoning loop in training: PonderNet's halting distribution, and the plan that follows from it."""
 
+import pytest
 import torch
+import torch.nn.functional as F
 
 from lira.presets import get_preset
-from lira.reasoning import Reasoned, ReasoningLoop
+from lira.reasoning import Reasoned, ReasoningLoop, overview
 
 BATCH = 12
 
@@ -14,7 +16,9 @@ def pondered() -> tuple[Reasoned, Reasoned, torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     preset = get_preset("nano")
     loop = ReasoningLoop(preset, 32).double()
-    inputs = tuple(torch.randn(BATCH, *shape).double() for shape in ((64, preset.d_model), (77, 32), (preset.d_cond,)))
+    inputs = tuple(
+        torch.randn(BATCH, *shape).double() for shape in ((8, 8, preset.d_model), (77, 32), (preset.d_cond,))
+    )
     thought = loop.prepare(*inputs)
     second = loop.step(thought, loop.step(thought, loop.first(thought))[0])[0]
     # Sharp gates around the median of step 2, so that some samples stop there and others go on.
@@ -56,3 +60,11 @@ def test_even_samples_take_the_expected_plan_and_odd_ones_that_of_inference() ->
     assert torch.allclose(reasoned.plan[::2], expected[::2], atol=1e-12)
     assert torch.equal(reasoned.plan[1::2], eager.plan[1::2])
     assert not torch.allclose(expected, eager.plan, atol=1e-6)
+
+
+@pytest.mark.parametrize("grid", [(8, 8), (3, 5), (32, 32), (20, 64), (9, 7), (1, 30)])
+def test_the_overview_is_adaptive_average_pooling_to_at_most_8_x_8(grid: tuple[int, int]) -> None:
+    tokens = torch.randn(2, *grid, 6, dtype=torch.float64)
+    cells = (min(grid[0], 8), min(grid[1], 8))
+    wanted = F.adaptive_avg_pool2d(tokens.permute(0, 3, 1, 2), cells).flatten(2).transpose(1, 2)
+    assert torch.allclose(overview(tokens), wanted, atol=1e-6)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
+from lira_export.calibration import HiddenRanges
 from lira_export.components import Component
 from lira_export.onnx.convert import to_onnx
 from lira_export.onnx.half import store_half
@@ -26,9 +27,14 @@ Say = Callable[[str], None]
 
 
 def export_component(
-    component: Component, samples: list[Sample], recipe: Recipe, folder: Path, say: Say
+    component: Component,
+    samples: list[Sample],
+    recipe: Recipe,
+    folder: Path,
+    say: Say,
+    ranges: HiddenRanges | None = None,
 ) -> manifest.Component:
-    """Write the component's graph and weights into `folder`.
+    """Write the component's graph and weights into `folder`; ranges: see `onnx.quantize.quantize`.
 
     Returns:
         its manifest entry, with the parity measured on the very files written.
@@ -48,7 +54,7 @@ def export_component(
     psnr, threshold = None, recipe.least_psnr_db.get(name)
     if recipe.quantizes:
         say(f"{name}: quantizing ({recipe.name})")
-        store_half(quantize(model, name, recipe))
+        store_half(quantize(model, name, recipe, ranges))
         _save(model, graph)
         psnr = min(psnr_db(found, sample.reference) for sample, found in _runs(graph, samples))
     if psnr is not None and threshold is not None and not psnr >= threshold:

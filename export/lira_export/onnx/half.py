@@ -11,13 +11,13 @@ LEAST_ELEMENTS = 2048
 
 
 def store_half(model: ir.Model) -> ir.Model:
-    """Halve every float32 weight of 2048 elements or more whose values float16 can hold."""
+    """Halve every float32 matrix of 2048 elements or more whose values float16 can hold; scales and biases stay."""
     graph = model.graph
     for name, value in list(graph.initializers.items()):
         if value.const_value is None or value.const_value.dtype != ir.DataType.FLOAT:
             continue
         array = value.const_value.numpy()
-        if array.size < LEAST_ELEMENTS or np.abs(array).max() > np.finfo(np.float16).max:
+        if array.ndim < 2 or array.size < LEAST_ELEMENTS or np.abs(array).max() > np.finfo(np.float16).max:
             continue
         half = ir.tensor(array.astype(np.float16), name=f"{name}.half")
         stored = ir.Value(name=half.name, const_value=half, shape=ir.Shape(array.shape), type=ir.TensorType(half.dtype))

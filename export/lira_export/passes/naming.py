@@ -5,12 +5,18 @@ import ast
 import onnx_ir as ir
 
 SCOPES = "pkg.torch.onnx.name_scopes"
+CLASSES = "pkg.torch.onnx.class_hierarchy"
 WEIGHT_OPS = ("MatMul", "Gemm", "Gather", "Conv")
+LAYERS = ("aten.linear", "aten.conv2d", "aten.embedding")
+"""PyTorch's operators that read a weight; a product with any other constant is arithmetic."""
+SUFFIX = ".weight"
 
 
-def module_path(node: ir.Node) -> str:
-    """Dotted path of the module that a node came from, '' for the root; valid before and after `name_by_module`."""
-    return node.name.rpartition("/")[0] if node.name else ""
+def owner_of(weight: ir.Value | None) -> str | None:
+    """Dotted path of the module whose weight a value is, or None for any other value; valid after `name_by_module`."""
+    if weight is None or weight.name is None or not weight.is_initializer() or not weight.name.endswith(SUFFIX):
+        return None
+    return weight.name.removesuffix(SUFFIX)
 
 
 def name_by_module(model: ir.Model) -> ir.Model:
@@ -18,9 +24,11 @@ def name_by_module(model: ir.Model) -> ir.Model:
     for number, node in enumerate(model.graph):
         scopes = ast.literal_eval(node.metadata_props.get(SCOPES, "['']"))
         path = scopes[-2] if len(scopes) > 1 else ""
+        classes = ast.literal_eval(node.metadata_props.get(CLASSES, "['']"))
         node.name = f"{path}/{node.op_type}_{number}"
         node.metadata_props.clear()
-        _name_weights(node, path)
+        if classes[-1].startswith(LAYERS):
+            _name_weights(node, path)
     for value in (*model.graph.inputs, *model.graph.initializers.values()):
         value.metadata_props.clear()
     for node in model.graph:
@@ -37,6 +45,6 @@ def _name_weights(node: ir.Node, path: str) -> None:
         return
     for value in node.inputs:
         if value is not None and value.is_initializer() and value.shape is not None and len(value.shape) >= 2:
-            wanted = f"{path}.weight"
+            wanted = path + SUFFIX
             if value.name != wanted and value.graph is not None and wanted not in value.graph.initializers:
                 value.name = wanted

@@ -1,18 +1,24 @@
 """Traceable twin of `lira.model.LiRAModel` for one latent size; same parameter names, so weights load strictly.
 
-What differs from the eager model: batch 1 and sizes fixed, so that every shape is a constant; positions a buffer; the
-reasoning loop runs all its steps with an `alive` multiplier that freezes a plan that has halted; the steps taken are
-an output.
+What differs from the eager model: batch 1 and sizes fixed, so that every shape is a constant; positions a buffer; AdaLN
+inside the layer norm's own weight and bias; hyper-connections in the basis of `rewrite.streams`; rows and columns of
+the scan cut from the tokens by one transpose each; the reasoning loop runs all its steps with an `alive` multiplier
+that freezes a plan that has halted; the steps taken are an output.
 """
+
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lira.layers import CrossStateFusion, Grid, HyperConnection, MixFFN, SelectiveScan2D, modulate, sincos_positions
+from lira.layers import CrossStateFusion, HyperConnection, MixFFN, SelectiveScan2D, sincos_positions
 from lira.model import LiRAModel, TimeEmbedding
 from lira.presets import Preset
 from lira.reasoning import HALT_ABOVE, LEAST_STEPS, Reasoned, ReasoningLoop
+from lira.scan import scan_pair
+from lira_export.rewrite.streams import StreamPlan, Update, plan_streams
 
 
 class TraceableReasoning(ReasoningLoop):
@@ -33,14 +39,29 @@ class TraceableReasoning(ReasoningLoop):
         return Reasoned(r, steps[:, 0])
 
 
-class TraceableBlock(nn.Module):
-    """Twin of `lira.model.Block`; `skip` scales the mirror block's output where there is one."""
+class TraceableScan(SelectiveScan2D):
+    """Rows are (h, w, H, P) and columns (w, h, H, P) views of one tensor, the batch of 1 being left out."""
 
-    def __init__(self, preset: Preset, index: int, d_text: int, grid: Grid) -> None:
+    def forward(self, u: Tensor) -> Tensor:
+        """u: (1, h, w, d) -> (1, h, w, d)."""
+        x = self.value(u)
+        heads = x.reshape(*x.shape[1:3], self.heads, -1)
+        maps = self.maps(u)[0].chunk(2, dim=-1)
+        dt, A = (item[0].chunk(2, dim=-1) for item in self.steps_and_decays(u))
+        rows = self.selections(maps[0], dt[0], A[0])
+        columns = self.selections(*(item.transpose(0, 1) for item in (maps[1], dt[1], A[1])))
+        change = scan_pair(heads, *rows, self.skip(), self.chunk)
+        change = change + scan_pair(heads.transpose(0, 1), *columns, None, self.chunk).transpose(0, 1)
+        return self.out_proj(x + torch.sigmoid(self.gate(u)) * change.reshape(x.shape))
+
+
+class TraceableBlock(nn.Module):
+    """Twin of `lira.model.Block`, on what its sublayers read instead of on the streams."""
+
+    def __init__(self, preset: Preset, index: int, d_text: int) -> None:
         super().__init__()
-        self.grid = grid
         self.modulation = nn.Linear(preset.d_cond, 6 * preset.d_model)
-        self.scan = SelectiveScan2D(preset)
+        self.scan = TraceableScan(preset)
         self.scan_connection = HyperConnection(2 * index)
         self.ffn = MixFFN(preset)
         self.ffn_connection = HyperConnection(2 * index + 1)
@@ -52,68 +73,94 @@ class TraceableBlock(nn.Module):
         if self.has_skip:
             self.skip = nn.Parameter(torch.zeros(preset.d_model))
 
+    def connections(self) -> list[HyperConnection]:
+        """Of the block's sublayers, in order."""
+        return [self.scan_connection, self.ffn_connection, *([self.fusion_connection] if self.has_fusion else [])]
+
     def forward(
-        self, first: Tensor, second: Tensor, skipped: Tensor | None, cond: Tensor, text: Tensor
+        self, r: Tensor, q: Tensor, skipped: Tensor | None, cond: Tensor, text: Tensor, updates: tuple[Update, ...]
     ) -> tuple[Tensor, Tensor]:
-        """first, second (1, N, d): the streams; cond (1, d_cond); text (1, M, d_text) normalised -> the new streams."""
-        if skipped is not None:
-            change = self.skip * skipped
-            first, second = first + change, second + change
-        shift_s, scale_s, gate_s, shift_f, scale_f, gate_f = self.modulation(cond).chunk(6, dim=-1)
-        u = modulate(self.scan_connection.read((first, second)), shift_s, scale_s)
-        first, second = self.scan_connection.write((first, second), gate_s[:, None] * self.scan(u, self.grid))
-        u = modulate(self.ffn_connection.read((first, second)), shift_f, scale_f)
-        first, second = self.ffn_connection.write((first, second), gate_f[:, None] * self.ffn(u, self.grid))
+        """r, q, skipped (1, h, w, d); cond (1, d_cond); text (1, M, d_text) normalised -> the new r and q."""
+        width = r.shape[-1:]
+        shift_s, scale_s, gate_s, shift_f, scale_f, gate_f = self.modulation(cond).flatten().split(width[0])
+        output = self.scan(F.layer_norm(r, width, 1 + scale_s, shift_s))
+        r, q = _write(updates[0], r, q, output, gate_s, None if skipped is None else (self.skip, skipped))
+        output = self.ffn(F.layer_norm(r, width, 1 + scale_f, shift_f))
+        r, q = _write(updates[1], r, q, output, gate_f, None)
         if self.has_fusion:
-            x = self.fusion_connection.read((first, second))
-            first, second = self.fusion_connection.write((first, second), self.fusion(x, text))
-        return first, second
+            output = self.fusion(r, text)
+            r, q = updates[2].apply(r, q, updates[2].ro * output, output)
+        return r, q
+
+
+def _write(
+    update: Update, r: Tensor, q: Tensor, output: Tensor, gate: Tensor, skip: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """Write gate * output + skip[0] * skip[1]; the gate (d,) meets the update's factor before it meets the tokens."""
+    read_change = (update.ro * gate) * output
+    whole = gate * output if update.qo else None
+    if skip is not None:
+        read_change = read_change + (update.ro * skip[0]) * skip[1]
+        whole = None if whole is None else whole + skip[0] * skip[1]
+    return update.apply(r, q, read_change, whole)
 
 
 class TraceableDenoiser(nn.Module):
     """Twin of `LiRAModel` for latents of `latent_hw` = (h, w)."""
 
+    plan: StreamPlan
+    positions: Tensor
+
     def __init__(self, eager: LiRAModel, latent_hw: tuple[int, int]) -> None:
         super().__init__()
         self.preset = preset = eager.preset
         self.patch_size = p = eager.patch_size
-        self.grid = grid = (latent_hw[0] // p, latent_hw[1] // p)
-        self.register_buffer("positions", sincos_positions(grid, preset.d_model)[None], persistent=False)
+        self.grid = (latent_hw[0] // p, latent_hw[1] // p)
+        self.register_buffer("positions", torch.zeros(1, *self.grid, preset.d_model), persistent=False)
         self.patch_embedding = nn.Conv2d(eager.in_channels, preset.d_model, p, stride=p)
         self.text_norm = nn.LayerNorm(eager.d_text)
         self.time_embedding = TimeEmbedding(preset.d_cond)
         self.reasoning = TraceableReasoning(preset, eager.d_text)
-        self.blocks = nn.ModuleList(TraceableBlock(preset, i, eager.d_text, grid) for i in range(preset.blocks))
+        self.blocks = nn.ModuleList(TraceableBlock(preset, i, eager.d_text) for i in range(preset.blocks))
         self.final_modulation = nn.Linear(preset.d_cond, 2 * preset.d_model)
         self.final_proj = nn.Linear(preset.d_model, p**2 * eager.in_channels)
 
     def forward(self, latent: Tensor, timestep: Tensor, text_states: Tensor) -> tuple[Tensor, Tensor]:
         """latent (1, C, h, w), timestep (1,), text_states (1, 77, d_text) -> velocity, reasoning_steps int32."""
         text = self.text_norm(text_states)
-        tokens = self.patch_embedding(latent).flatten(2).transpose(1, 2) + self.positions
+        tokens = self.patch_embedding(latent).permute(0, 2, 3, 1) + self.positions
         time = self.time_embedding(timestep)
         reasoned = self.reasoning(tokens, text, time)
         cond = F.silu(time + self.reasoning.out_proj(reasoned.plan))
-        first, second = tokens, tokens
-        skips: list[Tensor] = []
-        for index, block in enumerate(self.blocks):
-            skipped = skips.pop() if skips and block.has_skip else None
-            first, second = block(first, second, skipped, cond, text)
-            if index < self.preset.blocks // 2:
-                skips.append((first + second) * 0.5)
-        shift, scale = self.final_modulation(cond).chunk(2, dim=-1)
-        patches = self.final_proj(modulate((first + second) * 0.5, shift, scale))
-        velocity = patches.transpose(1, 2).reshape(1, -1, *self.grid)
+        r = self._run_blocks(tokens, cond, text)
+        shift, scale = self.final_modulation(cond).flatten().chunk(2)
+        velocity = self.final_proj(F.layer_norm(r, r.shape[-1:], 1 + scale, shift)).permute(0, 3, 1, 2)
         if self.patch_size > 1:
             velocity = F.pixel_shuffle(velocity, self.patch_size)
         return velocity, reasoned.steps.to(torch.int32)
 
+    def _run_blocks(self, tokens: Tensor, cond: Tensor, text: Tensor) -> Tensor:
+        r, q = self.plan.first_r * tokens, self.plan.first_q * tokens
+        updates, skips = iter(self.plan.updates), []
+        for index, block in enumerate(cast(Iterable[TraceableBlock], self.blocks)):
+            if 1 <= index <= self.preset.blocks // 2:
+                skips.append(r)
+            own = tuple(next(updates) for _ in block.connections())
+            r, q = block(r, q, skips.pop() if block.has_skip else None, cond, text, own)
+        return r
+
 
 def traceable_denoiser(eager: LiRAModel, latent_hw: tuple[int, int]) -> TraceableDenoiser:
-    """The twin of `eager` with its weights, in evaluation mode."""
+    """The twin of `eager` with its weights, in evaluation mode. Raises BadInput as `plan_streams` does."""
     with torch.device("meta"):
         twin = TraceableDenoiser(eager, latent_hw)
     twin.load_state_dict(eager.state_dict(), strict=True, assign=True)
-    twin.positions = sincos_positions(twin.grid, twin.preset.d_model)[None].to(eager.final_proj.weight)
+    twin.positions = sincos_positions(*twin.grid, twin.preset.d_model)[None].to(eager.final_proj.weight)
     twin.time_embedding.frequencies = eager.time_embedding.frequencies
+    matrices = [
+        each.matrix.detach().double().numpy()
+        for block in cast(Iterable[TraceableBlock], twin.blocks)
+        for each in block.connections()
+    ]
+    twin.plan = plan_streams(matrices)
     return twin.eval()

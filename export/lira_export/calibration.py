@@ -1,0 +1,83 @@
+"""Ranges of the Mix-FFNs' hidden layers over real trajectories, for recipes that fix their scales.
+
+The eager model draws a few prompts from noise, as a user would, and every hidden channel's largest value is kept. The
+prompts, seeds and times are others than those that parity is measured on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lira.layers import MixFFN
+from lira_export.sources import Models
+from lira_runtime.noise import initial_noise
+from lira_runtime.sampler import sample, shifted_sigmas
+from lira_runtime.tokenizer import ClipTokenizer
+
+PROMPTS = ("a blue fish on a green background", "a yellow star above a purple car on a grey background", "")
+STEPS = 6
+SEED = 1_000
+LEAST_RANGE = 1e-3
+"""A channel that is always zero still needs a scale."""
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HiddenRange:
+    """Of one Mix-FFN: the largest |value| of fc1's output by channel (F,), and the largest of all after the ReLU."""
+
+    expanded: Floats
+    activated: float
+
+
+HiddenRanges = Mapping[str, HiddenRange]
+"""By the module path of the Mix-FFN."""
+
+
+@torch.inference_mode()
+def hidden_ranges(models: Models) -> HiddenRanges:
+    """Run the eager denoiser over the calibration trajectories and return every hidden layer's range."""
+    watched = {name: _Watch(module) for name, module in models.denoiser.named_modules() if isinstance(module, MixFFN)}
+    shape = models.kind.shape(models.resolution, models.resolution)
+    tokenizer = ClipTokenizer.vendored()
+    try:
+        for index, prompt in enumerate(PROMPTS):
+            text = models.text_encoder(torch.from_numpy(tokenizer.encode(prompt).ids))
+
+            def velocity(x: Floats, sigma: float, text: Tensor = text) -> Floats:
+                return models.denoiser(torch.from_numpy(x), torch.tensor([sigma]), text)[0].numpy()
+
+            for _ in sample(velocity, initial_noise(SEED + index, shape), shifted_sigmas(STEPS, 1.0), "dpm"):
+                pass
+        return {name: watch.range() for name, watch in watched.items()}
+    finally:
+        for watch in watched.values():
+            watch.stop()
+
+
+class _Watch:
+    """Keeps the largest values of one Mix-FFN's hidden layer while the model runs."""
+
+    def __init__(self, ffn: MixFFN) -> None:
+        width = ffn.conv.out_channels
+        self._expanded, self._activated = torch.full((width,), LEAST_RANGE), torch.tensor(LEAST_RANGE)
+        self._hooks = [ffn.fc1.register_forward_hook(self._see_fc1), ffn.conv.register_forward_hook(self._see_conv)]
+
+    def _see_fc1(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self._expanded = torch.maximum(self._expanded, output.abs().amax(dim=(0, 1, 2)))
+
+    def _see_conv(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self._activated = torch.maximum(self._activated, output.max())
+
+    def range(self) -> HiddenRange:
+        """What was seen."""
+        return HiddenRange(self._expanded.numpy(), float(self._activated))
+
+    def stop(self) -> None:
+        """Leave the model as it was."""
+        for hook in self._hooks:
+            hook.remove()

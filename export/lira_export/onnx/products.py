@@ -1,0 +1,156 @@
+"""Dynamic int8 products: int8 weights per output channel, activations quantized as they come.
+
+    x_q, s_x, z_x = DynamicQuantizeLinear(x)                      uint8, one scale for the tensor
+    y = Cast(MatMulInteger(x_q, W_q, z_x)) * (s_x * s_W) + b      s_W one scale for each output channel
+
+onnxruntime fuses these nodes into one kernel. A product without bias whose result is scaled by a vector g, one factor
+for each output channel, as AdaLN's gates do, takes it into the scales: s_x * (s_W * g); that saves a pass over the
+result. Token tables are stored as int8 rows with one scale each, convolution weights as int8 that the runtime unpacks
+at load, which is right for the decoder's few hundred kilobytes only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lira_export.onnx.edit import Attributes, GraphEditor, constant_array, name_of, only_user
+
+LEAST_ELEMENTS = 1024
+"""Smaller weights are not worth their scales."""
+FLOAT: Attributes = {"to": int(ir.DataType.FLOAT)}
+
+
+@dataclass(frozen=True)
+class Int8Weight:
+    """w is about q * scale; q int8 in [-127, 127], scale float32 along one axis."""
+
+    q: NDArray[np.int8]
+    scale: NDArray[np.float32]
+
+
+def quantize_weight(
+    weight: NDArray[np.float32], axis: int, least_scale: NDArray[np.float32] | float = 1e-14
+) -> Int8Weight:
+    """Symmetric int8 with one scale for each index of `axis`, not below `least_scale` (one, or one for each index)."""
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    scale = np.maximum(np.abs(weight).max(axis=others) / 127.0, least_scale).astype(np.float32)
+    q = np.clip(np.round(weight / np.expand_dims(scale, others)), -127, 127).astype(np.int8)
+    return Int8Weight(q, scale)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A quantized tensor and its scale and zero point."""
+
+    q: ir.Value
+    scale: ir.Value
+    zero: ir.Value
+
+
+class Products:
+    """Rewrites products of one graph; an activation that several of them read is quantized once."""
+
+    def __init__(self, editor: GraphEditor) -> None:
+        self.editor = editor
+        self._activations: dict[str, Activation] = {}
+
+    def matmul(self, node: ir.Node) -> bool:
+        """x @ W with constant W (in, out)."""
+        weight = _large(node.inputs[1], rank=2)
+        if weight is None:
+            return False
+        self.integer_product(node, self.activation(node), weight, name_of(node.inputs[1]), bias=None)
+        return True
+
+    def gemm(self, node: ir.Node) -> bool:
+        """x @ W + b, W possibly stored (out, in)."""
+        weight = _large(node.inputs[1], rank=2)
+        alpha, beta, trans_a = (node.attributes.get(n) for n in ("alpha", "beta", "transA"))
+        plain = all(a is None or a.as_float() == 1.0 for a in (alpha, beta)) and not (trans_a and trans_a.as_int())
+        if weight is None or not plain:
+            return False
+        trans_b = node.attributes.get("transB")
+        if trans_b is not None and trans_b.as_int():
+            weight = np.ascontiguousarray(weight.T)
+        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        self.integer_product(node, self.activation(node), weight, name_of(node.inputs[1]), bias)
+        return True
+
+    def gather(self, node: ir.Node) -> bool:
+        """Rows of a token table: int8 rows times their scales."""
+        table = _large(node.inputs[0], rank=2)
+        axis = node.attributes.get("axis")
+        if table is None or (axis is not None and axis.as_int() != 0):
+            return False
+        packed, name, editor = quantize_weight(table, axis=0), name_of(node.inputs[0]), self.editor
+        rows = editor.add(node, "Gather", [editor.constant(f"{name}.int8", packed.q), node.inputs[1]], "rows")
+        scale = editor.constant(f"{name}.scale", packed.scale[:, None])
+        scales = editor.add(node, "Gather", [scale, node.inputs[1]], "scales")
+        values = editor.add(node, "Cast", [rows], "float", FLOAT)
+        editor.replace(node, editor.add(node, "Mul", [values, scales], "table"))
+        return True
+
+    def conv(self, node: ir.Node) -> bool:
+        """Convolution weights as int8 with one scale for each output channel, unpacked by the runtime."""
+        weight = _large(node.inputs[1], rank=4)
+        if weight is None or weight.shape[1] == 1:
+            return False
+        packed, name = quantize_weight(weight, axis=0), name_of(node.inputs[1])
+        q, scale = self.editor.constant(f"{name}.int8", packed.q), self.editor.constant(f"{name}.scale", packed.scale)
+        node.replace_input_with(1, self.editor.add(node, "DequantizeLinear", [q, scale], "weight", {"axis": 0}))
+        return True
+
+    def activation(self, node: ir.Node) -> Activation:
+        """The node's first input, quantized by its own minimum and maximum."""
+        x = node.inputs[0]
+        if x is None or x.name is None:
+            raise RuntimeError(f"{node.name} has no input to quantize")
+        if x.name not in self._activations:
+            made = ir.Node("", "DynamicQuantizeLinear", [x], num_outputs=3, name=f"{x.name}/quantize")
+            for value, suffix in zip(made.outputs, ("int8", "scale", "zero"), strict=True):
+                value.name = f"{x.name}/{suffix}"
+            self.editor.graph.insert_before(node, made)
+            self._activations[x.name] = Activation(*made.outputs)
+        return self._activations[x.name]
+
+    def integer_product(
+        self, node: ir.Node, x: Activation, weight: NDArray[np.float32], name: str, bias: ir.Value | None
+    ) -> None:
+        """Put x @ weight + bias in the node's place, and in that of the gate behind it where there is one."""
+        packed, editor = quantize_weight(weight, axis=1), self.editor
+        scale = editor.constant(f"{name}.scale", packed.scale)
+        gated = None if bias is not None else _gate_behind(node, len(packed.scale))
+        last = node
+        if gated is not None:
+            last, gate = gated
+            scale = editor.add(last, "Mul", [scale, gate], "gated_scale")
+        weights = editor.constant(f"{name}.int8", packed.q)
+        product = editor.add(last, "MatMulInteger", [x.q, weights, x.zero], "product")
+        product = editor.add(last, "Cast", [product], "cast", FLOAT)
+        scales = editor.add(last, "Mul", [x.scale, scale], "scale")
+        result = editor.add(last, "Mul", [product, scales], "scaled")
+        if bias is not None:
+            result = editor.add(last, "Add", [result, bias], "biased")
+        editor.replace(last, result)
+        if last is not node:
+            editor.graph.remove(node, safe=True)
+
+
+def _gate_behind(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
+    """The one node that reads the product, where it multiplies it by a vector of `width`, and that vector."""
+    product = node.outputs[0]
+    user = only_user(product)
+    if user is None or user.op_type != "Mul":
+        return None
+    gate = user.inputs[1] if user.inputs[0] is product else user.inputs[0]
+    if gate is None or gate is product or gate.shape is None or gate.shape.rank() != 1 or gate.shape[0] != width:
+        return None
+    return user, gate
+
+
+def _large(value: ir.Value | None, rank: int) -> NDArray[np.float32] | None:
+    """The array of a float weight worth quantizing, or None."""
+    array = constant_array(value)
+    return array if array is not None and array.ndim == rank and array.size >= LEAST_ELEMENTS else None
