@@ -21,6 +21,7 @@ from lira_runtime.tokenizer import ClipTokenizer
 PROMPTS = ("a blue fish on a green background", "a yellow star above a purple car on a grey background", "")
 STEPS = 6
 SEED = 1_000
+MOST_TOKENS_A_SIDE = 32
 LEAST_RANGE = 1e-3
 """A channel that is always zero still needs a scale."""
 Floats = NDArray[np.float32]
@@ -40,9 +41,14 @@ HiddenRanges = Mapping[str, HiddenRange]
 
 @torch.inference_mode()
 def hidden_ranges(models: Models) -> HiddenRanges:
-    """Run the eager denoiser over the calibration trajectories and return every hidden layer's range."""
+    """Run the eager denoiser over the calibration trajectories and return every hidden layer's range.
+
+    Larger pictures are calibrated at a smaller size: a layer's range depends on the weights and the time, not on how
+    many tokens there are.
+    """
     watched = {name: _Watch(module) for name, module in models.denoiser.named_modules() if isinstance(module, MixFFN)}
-    shape = models.kind.shape(models.resolution, models.resolution)
+    side = min(models.resolution, MOST_TOKENS_A_SIDE * models.kind.patch_size * models.kind.scale)
+    shape = models.kind.shape(side, side)
     tokenizer = ClipTokenizer.vendored()
     try:
         for index, prompt in enumerate(PROMPTS):

@@ -16,6 +16,8 @@ import denoiser
 import op_profile
 import peers
 import picture
+import products
+import recipes
 import report
 import scaling
 import text_encoder
@@ -69,6 +71,31 @@ def test_scaling_leaves_sana_out_above_its_limit_and_draws(
     assert scaling.growth(rows) == {"time at 64 tokens / at 16": pytest.approx(3)}
     scaling.draw(rows, tmp_path / "scaling.png")
     assert np.asarray(Image.open(tmp_path / "scaling.png")).std() > 0
+
+
+def test_products_measure_every_form_of_every_shape_of_a_block():
+    rows = products.measure("nano", rows=16, threads=2, rounds=1)
+    assert [(row["in"], row["out"]) for row in rows] == [(192, 288), (192, 64), (288, 192), (192, 768), (768, 192)]
+    assert all(row[form] > 0 for row in rows for form in ("float32", "u8 x s8", "s8 x s8", "dynamic", "uint8 out"))
+
+
+def test_every_form_of_a_product_multiplies_the_same_matrices():
+    made = products.forms(3, 64, 8, threads=1)
+    plain, shifted, signed = (made[form]()[0].astype(np.float64) for form in ("u8 x s8", "u8 x u8", "s8 x s8"))
+    x = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
+    x_u8 = (x * 30 + 128).clip(0, 255).astype(np.uint8).astype(np.float64)
+    assert np.array_equal(shifted - plain, np.repeat(127 * x_u8.sum(1, keepdims=True), 8, axis=1))
+    assert np.corrcoef(made["float32"]()[0].ravel(), signed.ravel())[0, 1] > 0.999
+    assert np.corrcoef(made["float32"]()[0].ravel(), made["dynamic"]()[0].ravel())[0, 1] > 0.999
+
+
+def test_recipes_compare_time_closeness_and_size_of_every_variant(nano: Case, tmp_path: Path):
+    rows = recipes.measure(nano.models, tmp_path / "work", threads=2, rounds=1, steps=2)
+    by_name = {row["recipe"]: row for row in rows}
+    assert set(by_name) == {name for name, _ in recipes.variants()}
+    assert by_name["fp32"]["worst dB"] > 100 > by_name["int8"]["worst dB"] > 20
+    assert by_name["int8"]["MB"] < by_name["int8, AdaLN float"]["MB"] < by_name["fp32"]["MB"]
+    assert not (tmp_path / "work").exists()
 
 
 def test_profile_counts_the_operators_of_a_graph(tmp_path: Path):

@@ -172,3 +172,24 @@ def test_the_int8_denoiser_is_about_a_quarter_of_its_float_size(bundle_folder: P
     float_bytes = 4 * sum(parameter.numel() for parameter in small_models.denoiser.parameters())
     size = sum(path.stat().st_size for path in bundle_folder.glob("denoiser.onnx*"))
     assert size < 0.4 * float_bytes
+
+
+def test_a_product_whose_result_is_the_next_ones_input_gets_names_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=(64, 64)).astype(np.float32) for _ in range(2)]
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("MatMul", ["x", "one.weight"], ["a"]),
+            onnx.helper.make_node("MatMul", ["a", "two.weight"], ["y"]),
+        ],
+        "chain",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [5, 64])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, 64])],
+        [onnx.numpy_helper.from_array(w, f"{name}.weight") for name, w in zip(("one", "two"), weights, strict=True)],
+    )
+    model = ir.from_proto(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    )
+    x = rng.normal(size=(5, 64)).astype(np.float32)
+    wanted = x @ weights[0] @ weights[1]
+    assert np.corrcoef(run(quantize(model, "denoiser", INT8), x=x).flatten(), wanted.flatten())[0, 1] > 0.999

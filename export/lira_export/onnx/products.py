@@ -109,7 +109,7 @@ class Products:
             raise RuntimeError(f"{node.name} has no input to quantize")
         if x.name not in self._activations:
             made = ir.Node("", "DynamicQuantizeLinear", [x], num_outputs=3, name=f"{x.name}/quantize")
-            for value, suffix in zip(made.outputs, ("int8", "scale", "zero"), strict=True):
+            for value, suffix in zip(made.outputs, ("quantized", "quantized_scale", "quantized_zero"), strict=True):
                 value.name = f"{x.name}/{suffix}"
             self.editor.graph.insert_before(node, made)
             self._activations[x.name] = Activation(*made.outputs)
