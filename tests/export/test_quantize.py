@@ -179,8 +179,8 @@ def test_a_product_whose_result_is_the_next_ones_input_gets_names_of_its_own() -
     weights = [rng.normal(size=(64, 64)).astype(np.float32) for _ in range(2)]
     graph = onnx.helper.make_graph(
         [
-            onnx.helper.make_node("MatMul", ["x", "one.weight"], ["a"]),
-            onnx.helper.make_node("MatMul", ["a", "two.weight"], ["y"]),
+            onnx.helper.make_node("MatMul", ["x", "one.weight"], ["a"], name="one/MatMul"),
+            onnx.helper.make_node("MatMul", ["a", "two.weight"], ["y"], name="two/MatMul"),
         ],
         "chain",
         [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [5, 64])],
