@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 from PIL import Image
 
+import ablations
 import decoder
 import denoiser
 import op_profile
@@ -22,6 +24,10 @@ import report
 import scaling
 import text_encoder
 from case import Case, older_than_code
+from lira.model import LiRAModel, wake_zero_weights
+from lira.presets import get_preset
+from lira_export.rewrite.denoiser import TraceableScan, traceable_denoiser
+from lira_export.sources import Request
 
 
 def test_denoiser_compares_step_eager_and_sana(nano: Case, tiny_sana: dict[str, Any], cache: Path):
@@ -158,3 +164,38 @@ def _two_products_and_a_sine(folder: Path) -> Path:
     path = folder / "graph.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
     return path
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["streams in place of readings", "AdaLN outside layer norm"])
+def test_a_form_that_lacks_a_change_computes_what_the_model_does(name: str):
+    torch.manual_seed(0)
+    eager = LiRAModel("nano", in_channels=4, d_text=32, patch_size=2).eval()
+    wake_zero_weights(eager)
+    for parameter_name, parameter in eager.named_parameters():
+        if parameter_name.endswith(("matrix", "skip")):
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    inputs = (torch.randn(1, 4, 8, 12), torch.rand(1), torch.randn(1, 77, 32))
+    with ablations.applied(ablations.FORMS[name], "nano"):
+        found = traceable_denoiser(eager, (8, 12))(*inputs)[0]
+    assert float((found - eager(*inputs)[0]).abs().max()) <= 1e-4
+
+
+@torch.no_grad()
+def test_a_raster_order_lets_a_row_see_the_one_before_it():
+    scan = TraceableScan(get_preset("nano"))
+    u = torch.randn(1, 3, 5, 192)
+    changed = u.clone()
+    changed[0, 0, 4] += 1.0
+    rows = (lambda x: scan(x)[0, 1, 0], lambda x: ablations.scan_in_raster_order(scan, x)[0, 1, 0])
+    own, raster = (float((row(changed) - row(u)).abs().max()) for row in rows)
+    assert own == 0 and raster > 0
+
+
+def test_ablations_time_every_form_beside_the_full_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    some = {name: ablations.FORMS[name] for name in (ablations.FULL, "arena off")}
+    monkeypatch.setattr(ablations, "FORMS", some)
+    request = Request("nano", latent="f8c4", resolution=64, text_encoder="demo", seed=5)
+    rows = ablations.measure(request, tmp_path / "work", threads=2, rounds=1)
+    assert [row["form"] for row in rows] == list(some) and rows[0]["saved ms"] == 0
+    assert not (tmp_path / "work").exists()
