@@ -2,8 +2,8 @@
 
 `python benchmarks/ablations.py`: ms of a step of the full form, of every form that lacks one change, and what that
 change saves. Weights are drawn from a seed and calibrated ranges are made up: time does not depend on them. Every form
-computes what the model computes (`raster` and `heads of 96` another model of the same size). `text outside` is a change
-that was not kept: the fusion's text states are constants of its graph, the most that moving them out could bring.
+computes what the model computes (`raster` and `heads of 96` another model of the same size). Forms called `not kept` have
+a change that was dropped; in `text outside` the fusion's text states are constants, the most it could bring.
 """
 
 import shutil
@@ -29,11 +29,11 @@ from lira.layers import CrossStateFusion, MixFFN
 from lira.scan import Selection, scan_pair
 from lira_export.calibration import HiddenRange
 from lira_export.components import build_components
-from lira_export.onnx import products
 from lira_export.onnx.convert import to_onnx
 from lira_export.onnx.half import store_half
 from lira_export.onnx.quantize import quantize
 from lira_export.recipes import Recipe, get_recipe
+from lira_export.rewrite import denoiser as rewrite
 from lira_export.rewrite.denoiser import TraceableDenoiser, TraceableScan
 from lira_export.sources import Request, load_models
 from lira_runtime.backends.session import SessionSettings, session_options
@@ -68,27 +68,21 @@ def run_on_streams(self: TraceableDenoiser, tokens: Tensor, cond: Tensor, text: 
         if 1 <= index <= self.preset.blocks // 2:
             skips.append(r)
         shift_s, scale_s, gate_s, shift_f, scale_f, gate_f = block.modulation(cond).flatten().split(r.shape[-1])
-        output = gate_s * block.scan(F.layer_norm(r, r.shape[-1:], 1 + scale_s, shift_s))
+        output = gate_s * block.scan(rewrite.modulated(r, shift_s, scale_s))
         if block.has_skip:
             output = output + block.skip * skips.pop()
         streams = block.scan_connection.write(streams, output)
         r = block.ffn_connection.read(streams)
-        streams = block.ffn_connection.write(
-            streams, gate_f * block.ffn(F.layer_norm(r, r.shape[-1:], 1 + scale_f, shift_f))
-        )
+        streams = block.ffn_connection.write(streams, gate_f * block.ffn(rewrite.modulated(r, shift_f, scale_f)))
         if block.has_fusion:
             read = block.fusion_connection.read(streams)
             streams = block.fusion_connection.write(streams, block.fusion(read, text))
     return (streams[0] + streams[1]) / 2
 
 
-def plain_layer_norm(
-    x: Tensor, shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
-) -> Tensor:
-    """`F.layer_norm` with AdaLN's scale and shift outside, as `lira.layers.modulate` has them."""
-    if weight is None or bias is None:
-        return torch.layer_norm(x, shape, eps=eps)
-    return torch.layer_norm(x, shape, eps=eps) * weight + bias
+def modulated_inside(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """`rewrite.denoiser.modulated` by the layer norm's own weight and bias."""
+    return F.layer_norm(x, x.shape[-1:], 1 + scale, shift)
 
 
 def scan_in_raster_order(self: TraceableScan, u: Tensor) -> Tensor:
@@ -125,8 +119,7 @@ FORMS = {
     "B, C, dt, A in float": Form(recipe=float_also("*.scan.maps", "*.scan.rates")),
     "fusion's gate in float": Form(recipe=float_also("*.fusion.gate")),
     "streams in place of readings": Form(((TraceableDenoiser, "_run_blocks", run_on_streams),)),
-    "AdaLN outside layer norm": Form(((F, "layer_norm", plain_layer_norm),)),
-    "gates outside the scales": Form(((products, "_gate_behind", lambda node, width: None),)),
+    "AdaLN inside layer norm (not kept)": Form(((rewrite, "modulated", modulated_inside),)),
     "text outside (not kept)": Form(((CrossStateFusion, "text_state", constant_text_state),)),
 }
 

@@ -103,7 +103,7 @@ class MixFFN(nn.Module):
     """Mix-FFN (SegFormer, arXiv 2105.15203): expand, 3x3 depthwise convolution, ReLU, contract.
 
     The convolution has the only bias: with ReLU behind it (SegFormer: GELU) the hidden layer can stay in 8 bits from
-    the first product to the second, and AdaLN's gate can go into the second one's scales.
+    the first product to the second.
     """
 
     def __init__(self, preset: Preset) -> None:

@@ -167,7 +167,7 @@ def _two_products_and_a_sine(folder: Path) -> Path:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["streams in place of readings", "AdaLN outside layer norm"])
+@pytest.mark.parametrize("name", ["streams in place of readings", "AdaLN inside layer norm (not kept)"])
 def test_a_form_that_lacks_a_change_computes_what_the_model_does(name: str):
     torch.manual_seed(0)
     eager = LiRAModel("nano", in_channels=4, d_text=32, patch_size=2).eval()

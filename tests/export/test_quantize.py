@@ -121,53 +121,6 @@ def test_only_parameters_are_quantized_never_a_constant_of_the_arithmetic(bundle
     assert int8 and int8 <= parameters
 
 
-@pytest.mark.parametrize("first", [True, False])
-def test_a_gate_behind_a_product_goes_into_its_scales(first: bool) -> None:
-    rng = np.random.default_rng(0)
-    weight, x, g = (rng.normal(size=size).astype(np.float32) for size in ((64, 32), (5, 64), 32))
-    nodes = [
-        onnx.helper.make_node("MatMul", ["x", "layer.weight"], ["p"]),
-        onnx.helper.make_node("Mul", ["g", "p"] if first else ["p", "g"], ["y"]),
-    ]
-    graph = onnx.helper.make_graph(
-        nodes,
-        "gated",
-        [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, list(v.shape)) for n, v in (("x", x), ("g", g))],
-        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, 32])],
-        [onnx.numpy_helper.from_array(weight, "layer.weight")],
-    )
-    model = ir.from_proto(
-        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
-    )
-    plain = run(quantize(linear_model(weight), "denoiser", INT8), x=x)
-    folded = quantize(model, "denoiser", INT8)
-    wide = [node for node in folded.graph if node.op_type == "Mul" and node.inputs[0].name.endswith("cast")]
-    assert len(wide) == 1
-    assert np.allclose(run(folded, x=x, g=g), plain * g, rtol=1e-5, atol=1e-5)
-
-
-def test_a_product_that_something_else_reads_too_keeps_its_gate_outside() -> None:
-    rng = np.random.default_rng(0)
-    weight, x, g = (rng.normal(size=size).astype(np.float32) for size in ((64, 32), (5, 64), 32))
-    nodes = [
-        onnx.helper.make_node("MatMul", ["x", "layer.weight"], ["p"]),
-        onnx.helper.make_node("Mul", ["p", "g"], ["m"]),
-        onnx.helper.make_node("Add", ["p", "m"], ["y"]),
-    ]
-    graph = onnx.helper.make_graph(
-        nodes,
-        "shared",
-        [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, list(v.shape)) for n, v in (("x", x), ("g", g))],
-        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, 32])],
-        [onnx.numpy_helper.from_array(weight, "layer.weight")],
-    )
-    model = ir.from_proto(
-        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
-    )
-    plain = run(quantize(linear_model(weight), "denoiser", INT8), x=x)
-    assert np.allclose(run(quantize(model, "denoiser", INT8), x=x, g=g), plain * (1 + g), rtol=1e-4, atol=1e-4)
-
-
 def test_the_int8_denoiser_is_about_a_quarter_of_its_float_size(bundle_folder: Path, small_models) -> None:  # type: ignore[no-untyped-def]
     float_bytes = 4 * sum(parameter.numel() for parameter in small_models.denoiser.parameters())
     size = sum(path.stat().st_size for path in bundle_folder.glob("denoiser.onnx*"))

@@ -3,10 +3,8 @@
     x_q, s_x, z_x = DynamicQuantizeLinear(x)                      uint8, one scale for the tensor
     y = Cast(MatMulInteger(x_q, W_q, z_x)) * (s_x * s_W) + b      s_W one scale for each output channel
 
-onnxruntime fuses these nodes into one kernel. A product without bias whose result is scaled by a vector g, one factor
-for each output channel, as AdaLN's gates do, takes it into the scales: s_x * (s_W * g); that saves a pass over the
-result. Token tables are stored as int8 rows with one scale each, convolution weights as int8 that the runtime unpacks
-at load, which is right for the decoder's few hundred kilobytes only.
+onnxruntime fuses these nodes into one kernel. Token tables are stored as int8 rows with one scale each, convolution
+weights as int8 that the runtime unpacks at load, which is right for the decoder's few hundred kilobytes only.
 """
 
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lira_export.onnx.edit import Attributes, GraphEditor, constant_array, name_of, only_user
+from lira_export.onnx.edit import Attributes, GraphEditor, constant_array, name_of
 
 LEAST_ELEMENTS = 1024
 """Smaller weights are not worth their scales."""
@@ -118,36 +116,16 @@ class Products:
     def integer_product(
         self, node: ir.Node, x: Activation, weight: NDArray[np.float32], name: str, bias: ir.Value | None
     ) -> None:
-        """Put x @ weight + bias in the node's place, and in that of the gate behind it where there is one."""
+        """Put x @ weight + bias in the node's place."""
         packed, editor = quantize_weight(weight, axis=1), self.editor
-        scale = editor.constant(f"{name}.scale", packed.scale)
-        gated = None if bias is not None else _gate_behind(node, len(packed.scale))
-        last = node
-        if gated is not None:
-            last, gate = gated
-            scale = editor.add(last, "Mul", [scale, gate], "gated_scale")
-        weights = editor.constant(f"{name}.int8", packed.q)
-        product = editor.add(last, "MatMulInteger", [x.q, weights, x.zero], "product")
-        product = editor.add(last, "Cast", [product], "cast", FLOAT)
-        scales = editor.add(last, "Mul", [x.scale, scale], "scale")
-        result = editor.add(last, "Mul", [product, scales], "scaled")
+        weights, scale = editor.constant(f"{name}.int8", packed.q), editor.constant(f"{name}.scale", packed.scale)
+        product = editor.add(node, "MatMulInteger", [x.q, weights, x.zero], "product")
+        product = editor.add(node, "Cast", [product], "cast", FLOAT)
+        scales = editor.add(node, "Mul", [x.scale, scale], "scale")
+        result = editor.add(node, "Mul", [product, scales], "scaled")
         if bias is not None:
-            result = editor.add(last, "Add", [result, bias], "biased")
-        editor.replace(last, result)
-        if last is not node:
-            editor.graph.remove(node, safe=True)
-
-
-def _gate_behind(node: ir.Node, width: int) -> tuple[ir.Node, ir.Value] | None:
-    """The one node that reads the product, where it multiplies it by a vector of `width`, and that vector."""
-    product = node.outputs[0]
-    user = only_user(product)
-    if user is None or user.op_type != "Mul":
-        return None
-    gate = user.inputs[1] if user.inputs[0] is product else user.inputs[0]
-    if gate is None or gate is product or gate.shape is None or gate.shape.rank() != 1 or gate.shape[0] != width:
-        return None
-    return user, gate
+            result = editor.add(node, "Add", [result, bias], "biased")
+        editor.replace(node, result)
 
 
 def _large(value: ir.Value | None, rank: int) -> NDArray[np.float32] | None:

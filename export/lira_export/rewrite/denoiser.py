@@ -1,7 +1,7 @@
 """Traceable twin of `lira.model.LiRAModel` for one latent size; same parameter names, so weights load strictly.
 
-What differs from the eager model: batch 1 and sizes fixed, so that every shape is a constant; positions a buffer; AdaLN
-inside the layer norm's own weight and bias; hyper-connections in the basis of `rewrite.streams`; rows and columns of
+What differs from the eager model: batch 1 and sizes fixed, so that every shape is a constant; positions a buffer;
+hyper-connections in the basis of `rewrite.streams`; rows and columns of
 the scan cut from the tokens by one transpose each; the reasoning loop runs all its steps with an `alive` multiplier
 that freezes a plan that has halted; the steps taken are an output.
 """
@@ -81,16 +81,20 @@ class TraceableBlock(nn.Module):
         self, r: Tensor, q: Tensor, skipped: Tensor | None, cond: Tensor, text: Tensor, updates: tuple[Update, ...]
     ) -> tuple[Tensor, Tensor]:
         """r, q, skipped (1, h, w, d); cond (1, d_cond); text (1, M, d_text) normalised -> the new r and q."""
-        width = r.shape[-1:]
-        shift_s, scale_s, gate_s, shift_f, scale_f, gate_f = self.modulation(cond).flatten().split(width[0])
-        output = self.scan(F.layer_norm(r, width, 1 + scale_s, shift_s))
+        shift_s, scale_s, gate_s, shift_f, scale_f, gate_f = self.modulation(cond).flatten().split(r.shape[-1])
+        output = self.scan(modulated(r, shift_s, scale_s))
         r, q = _write(updates[0], r, q, output, gate_s, None if skipped is None else (self.skip, skipped))
-        output = self.ffn(F.layer_norm(r, width, 1 + scale_f, shift_f))
+        output = self.ffn(modulated(r, shift_f, scale_f))
         r, q = _write(updates[1], r, q, output, gate_f, None)
         if self.has_fusion:
             output = self.fusion(r, text)
             r, q = updates[2].apply(r, q, updates[2].ro * output, output)
         return r, q
+
+
+def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """`lira.layers.modulate` for a batch of 1: shift and scale (d,)."""
+    return F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift
 
 
 def _write(
@@ -134,7 +138,7 @@ class TraceableDenoiser(nn.Module):
         cond = F.silu(time + self.reasoning.out_proj(reasoned.plan))
         r = self._run_blocks(tokens, cond, text)
         shift, scale = self.final_modulation(cond).flatten().chunk(2)
-        velocity = self.final_proj(F.layer_norm(r, r.shape[-1:], 1 + scale, shift)).permute(0, 3, 1, 2)
+        velocity = self.final_proj(modulated(r, shift, scale)).permute(0, 3, 1, 2)
         if self.patch_size > 1:
             velocity = F.pixel_shuffle(velocity, self.patch_size)
         return velocity, reasoned.steps.to(torch.int32)
