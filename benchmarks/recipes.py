@@ -49,7 +49,6 @@ def variants() -> Iterator[tuple[str, Recipe]]:
         "fusion": ("*.fusion.*",),
         "AdaLN": ("*.modulation",),
         "scan's output": ("*.scan.out_proj",),
-        "FFN's output": ("*.ffn.fc2",),
     }.items():
         yield f"int8, {name} float", replace(int8, keep_float={"denoiser": (*kept, *patterns)})
     yield "int8, nothing float", replace(int8, keep_float={})

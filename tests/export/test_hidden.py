@@ -95,6 +95,16 @@ def test_values_beyond_the_range_are_cut_off_and_not_wrapped() -> None:
     assert np.corrcoef(found.flatten(), wanted.flatten())[0, 1] > 0.8
 
 
+@pytest.mark.parametrize("part", ["fc1", "conv", "fc2"])
+def test_a_recipe_that_keeps_a_part_of_it_in_float_keeps_the_hidden_layer_so(part: str) -> None:
+    owner, u = Owner(), torch.randn(1, 6, 9, 192)
+    recipe = Recipe("test", quantizes=True, static_hidden=True, keep_float={"denoiser": (f"ffn.{part}",)})
+    model = quantize(graph_of(owner, u), "denoiser", recipe, {"ffn": true_range(owner.ffn, u)})
+    operations = Counter(node.op_type for node in model.graph)
+    assert operations["QLinearConv"] == 0 and operations["Conv"] == 1
+    assert operations["MatMul"] == (0 if part == "conv" else 1)
+
+
 def test_the_hidden_layer_is_never_float_in_the_file(bundle_folder: Path, small_models: Models) -> None:
     graph = onnx.load(bundle_folder / "denoiser.onnx", load_external_data=False).graph
     operations = Counter(node.op_type for node in graph.node)

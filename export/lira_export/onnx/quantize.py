@@ -28,7 +28,7 @@ def quantize(model: ir.Model, component: str, recipe: Recipe, ranges: HiddenRang
     products = Products(editor)
     done = 0
     if recipe.static_hidden and ranges:
-        done += quantize_hidden_layers(products, ranges)
+        done += quantize_hidden_layers(products, _wanted(ranges, component, recipe))
     handlers = {"MatMul": products.matmul, "Gemm": products.gemm, "Gather": products.gather, "Conv": products.conv}
     for node in list(model.graph):
         if node.op_type in handlers:
@@ -39,3 +39,13 @@ def quantize(model: ir.Model, component: str, recipe: Recipe, ranges: HiddenRang
         raise RuntimeError(f"recipe {recipe.name} quantized nothing in {component}")
     editor.drop_unused()
     return model
+
+
+def _wanted(ranges: HiddenRanges, component: str, recipe: Recipe) -> HiddenRanges:
+    """The hidden layers of which the recipe keeps no part in float."""
+    parts = ("fc1", "conv", "fc2")
+    return {
+        owner: found
+        for owner, found in ranges.items()
+        if not any(recipe.keeps_float(component, f"{owner}.{part}") for part in parts)
+    }
