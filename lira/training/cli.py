@@ -67,7 +67,7 @@ def text_command(out: Path, minutes: float, threads: int, resume: bool) -> None:
 @click.option(
     "--rate", type=click.FloatRange(min=0, min_open=True), default=1e-3, help="Peak learning rate.  [default: 1e-3]"
 )
-@click.option("--compile", "compiled", is_flag=True, help="torch.compile: minutes to start, a fifth faster after.")
+@click.option("--compile", "compiled", is_flag=True, help="torch.compile; on two CPU cores it was slower than without.")
 @out_option
 @minutes_option
 @threads_option
