@@ -1,7 +1,7 @@
 """Ranges of the Mix-FFNs' hidden layers over real trajectories, for recipes that fix their scales.
 
-The eager model draws a few prompts from noise, as a user would, and every hidden channel's largest value is kept. The
-prompts, seeds and times are others than those that parity is measured on.
+The eager model draws a few prompts from noise, without guidance, and every hidden channel's largest value is kept. The
+seeds and the prompts, but for the empty one, are others than those that parity is measured on.
 """
 
 from collections.abc import Mapping
@@ -43,8 +43,8 @@ HiddenRanges = Mapping[str, HiddenRange]
 def hidden_ranges(models: Models) -> HiddenRanges:
     """Run the eager denoiser over the calibration trajectories and return every hidden layer's range.
 
-    Larger pictures are calibrated at a smaller size: a layer's range depends on the weights and the time, not on how
-    many tokens there are.
+    Larger pictures are calibrated at a smaller size: ranges are assumed not to depend on how
+    many tokens there are; parity is measured at full size.
     """
     watched = {name: _Watch(module) for name, module in models.denoiser.named_modules() if isinstance(module, MixFFN)}
     side = min(models.resolution, MOST_TOKENS_A_SIDE * models.kind.patch_size * models.kind.scale)

@@ -32,7 +32,7 @@ SEED_NOTICE = """\
     help="Text encoder: vit-l-14 (default), vit-b-32 or demo; public weights are used where the hub cache holds them.",
 )
 @click.option("--component", "components", multiple=True, help="Export this component alone; repeatable.")
-@click.option("--recipe", default="int8", show_default=True, help="Quantization recipe: int8 or fp32.")
+@click.option("--recipe", default="int8", show_default=True, help="Quantization recipe: int8, int8-dynamic or fp32.")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder.  [default: build/CONFIG-TARGET]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Seed of random weights.")
 @click.option("--force", is_flag=True, help="Replace a bundle that is already there.")

@@ -14,9 +14,12 @@ class GraphEditor:
         self.graph = graph
 
     def constant(self, name: str, array: NDArray[np.generic]) -> ir.Value:
-        """The initializer called `name`, made of `array` where there is none yet."""
+        """The initializer called `name`, made of `array` where there is none; RuntimeError where it holds another."""
         if name in self.graph.initializers:
-            return self.graph.initializers[name]
+            found = self.graph.initializers[name]
+            if found.const_value is None or not np.array_equal(found.const_value.numpy(), array):
+                raise RuntimeError(f"two different constants want the name {name}")
+            return found
         tensor = ir.tensor(array, name=name)
         value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
         self.graph.register_initializer(value)

@@ -75,7 +75,9 @@ def _rewrite(products: Products, layer: _HiddenLayer, found: HiddenRange) -> Non
     hidden = editor.add(second, "QLinearMatMul", [x.q, x.scale, x.zero, *weights, unit, middle], "expanded")
     hidden = editor.add(second, "Transpose", [hidden], "image", {"perm": [0, 3, 1, 2]})
     bias = _array(conv.inputs[2])
-    packed = quantize_weight(w_conv, axis=0, least_scale=(np.abs(bias) / (before * LARGEST_BIAS)).astype(np.float32))
+    packed = quantize_weight(
+        w_conv, axis=0, least_scale=np.maximum(np.abs(bias) / (before * LARGEST_BIAS), 1e-14).astype(np.float32)
+    )
     bias_q = np.round(bias / (packed.scale * before)).astype(np.int32)
     convolution = [
         editor.constant(f"{names[1]}.int8", packed.q),
