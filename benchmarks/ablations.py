@@ -25,7 +25,7 @@ from torch import Tensor
 from case import BUILD
 from fresh import random_feed
 from lira import presets
-from lira.layers import CrossStateFusion, MixFFN
+from lira.layers import LAYOUTS, CrossStateFusion, MixFFN
 from lira.scan import Selection, scan_pair
 from lira_export.calibration import HiddenRange
 from lira_export.components import build_components
@@ -69,12 +69,12 @@ def run_on_streams(self: TraceableDenoiser, tokens: Tensor, cond: Tensor, text: 
             skips.append(r)
         shift_s, scale_s, gate_s, shift_f, scale_f, gate_f = block.modulation(cond).flatten().split(r.shape[-1])
         output = gate_s * block.scan(rewrite.modulated(r, shift_s, scale_s))
-        if block.has_skip:
+        if block.skip is not None:
             output = output + block.skip * skips.pop()
         streams = block.scan_connection.write(streams, output)
         r = block.ffn_connection.read(streams)
         streams = block.ffn_connection.write(streams, gate_f * block.ffn(rewrite.modulated(r, shift_f, scale_f)))
-        if block.has_fusion:
+        if block.fusion is not None:
             read = block.fusion_connection.read(streams)
             streams = block.fusion_connection.write(streams, block.fusion(read, text))
     return (streams[0] + streams[1]) / 2
@@ -90,8 +90,8 @@ def scan_in_raster_order(self: TraceableScan, u: Tensor) -> Tensor:
     x = self.value(u)
     _, h, w, _ = x.shape
     heads = x.reshape(h, w, self.heads, -1)
-    maps = self.maps(u)[0].chunk(2, dim=-1)
-    dt, A = (item[0].chunk(2, dim=-1) for item in self.steps_and_decays(u))
+    maps = self.maps(u)[0].chunk(LAYOUTS, dim=-1)
+    dt, A = (item[0].chunk(LAYOUTS, dim=-1) for item in self.steps_and_decays(u))
 
     def flat(pair: tuple[Selection, Selection]) -> list[Selection]:
         return [Selection(*(item.reshape(1, h * w, -1) for item in each)) for each in pair]

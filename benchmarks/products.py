@@ -12,14 +12,12 @@ from pathlib import Path
 import click
 import numpy as np
 import onnx
-import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from lira.presets import get_preset
-from lira_runtime.backends.session import SessionSettings, session_options
 from lira_runtime.errors import cli_guard
 from report import Row, show_rows
-from timing import interleaved
+from timing import interleaved, product_of
 
 ROWS = 1024
 FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm", "sve")
@@ -55,7 +53,10 @@ def forms(rows: int, depth: int, columns: int, threads: int) -> dict[str, Callab
     ]
     uint8_out = [helper.make_node("QLinearMatMul", ["x", "s", "z", "w", "ws", "wz", "ys", "z"], ["y"])]
     zeros = {"z": np.array(128, np.uint8), "wz": np.zeros(columns, np.int8), "ys": np.array(0.5, np.float32)}
-    run = _runner(threads)
+
+    def run(nodes: Nodes, x: np.ndarray, constants: dict[str, np.ndarray]) -> Callable[[], object]:
+        return product_of(nodes, x, constants, threads)
+
     return {
         "float32": run([helper.make_node("MatMul", ["x", "w"], ["y"])], x, {"w": w.astype(np.float32)}),
         "u8 x s8": run(integer, x_u8, {"w": w}),
@@ -64,25 +65,6 @@ def forms(rows: int, depth: int, columns: int, threads: int) -> dict[str, Callab
         "dynamic": run(dynamic, x, {"w": w, **scale}),
         "uint8 out": run(uint8_out, x_u8, {"w": w, **scale, **zeros}),
     }
-
-
-def _runner(threads: int) -> Callable[[Nodes, np.ndarray, dict[str, np.ndarray]], Callable[[], object]]:
-    def run(nodes: Nodes, x: np.ndarray, constants: dict[str, np.ndarray]) -> Callable[[], object]:
-        graph = helper.make_graph(
-            nodes,
-            "product",
-            [helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)],
-            [onnx.ValueInfoProto(name="y")],
-            [numpy_helper.from_array(value, name) for name, value in constants.items()],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-        options = session_options(SessionSettings(threads=threads))
-        session = ort.InferenceSession(
-            onnx.shape_inference.infer_shapes(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        return lambda: session.run(None, {"x": x})
-
-    return run
 
 
 def measure(config: str, rows: int, threads: int, rounds: int) -> list[Row]:

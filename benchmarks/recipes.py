@@ -12,7 +12,6 @@ from pathlib import Path
 from statistics import median
 
 import click
-import numpy as np
 import onnx_ir as ir
 import torch
 
@@ -25,11 +24,9 @@ from lira_export.onnx.quantize import quantize
 from lira_export.parity import Sample, psnr_db
 from lira_export.recipes import Recipe, get_recipe
 from lira_export.sources import Models, Request, load_models
+from lira_export.trajectory import trajectory
 from lira_runtime.backends.session import SessionSettings, open_session
 from lira_runtime.errors import cli_guard
-from lira_runtime.noise import initial_noise
-from lira_runtime.sampler import sample, shifted_sigmas
-from lira_runtime.tokenizer import ClipTokenizer
 from report import Row, show_rows
 from timing import interleaved
 
@@ -54,25 +51,6 @@ def variants() -> Iterator[tuple[str, Recipe]]:
     yield "int8, nothing float", replace(int8, keep_float={})
 
 
-@torch.inference_mode()
-def trajectory(models: Models, steps: int) -> list[Sample]:
-    """Eager velocities along a drawing of each prompt."""
-    tokenizer, samples = ClipTokenizer.vendored(), []
-    shape = models.kind.shape(models.resolution, models.resolution)
-    for seed, prompt in enumerate(PROMPTS):
-        text = models.text_encoder(torch.from_numpy(tokenizer.encode(prompt).ids))
-
-        def velocity(x: np.ndarray, sigma: float, text: torch.Tensor = text) -> np.ndarray:
-            v = models.denoiser(torch.from_numpy(x), torch.tensor([sigma]), text)[0].numpy()
-            inputs = {"latent": x, "timestep": np.array([sigma], np.float32), "text_states": text.numpy()}
-            samples.append(Sample(inputs, v))
-            return v
-
-        for _ in sample(velocity, initial_noise(seed, shape), shifted_sigmas(steps, 1.0), "dpm"):
-            pass
-    return samples
-
-
 def measure(models: Models, folder: Path, threads: int, rounds: int, steps: int) -> list[Row]:
     """One row for each variant; the graphs are written below `folder`, which is removed at the end."""
     folder.mkdir(parents=True)
@@ -80,7 +58,9 @@ def measure(models: Models, folder: Path, threads: int, rounds: int, steps: int)
         component = build_components(models, models.resolution, ("denoiser",))[0]
         plain = folder / GRAPH
         ir.save(to_onnx(component), plain, external_data=f"{GRAPH}.data")
-        ranges, samples = hidden_ranges(models), trajectory(models, steps)
+        ranges = hidden_ranges(models)
+        drawings = (trajectory(models, p, seed, steps, models.resolution) for seed, p in enumerate(PROMPTS))
+        samples = [sample for drawing in drawings for sample in drawing]
         graphs = {}
         for index, (name, recipe) in enumerate(variants()):
             model = quantize(ir.load(plain), "denoiser", recipe, ranges)

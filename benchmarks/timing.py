@@ -5,15 +5,17 @@ Everything that is to be compared runs in turn (A, B, C, A, B, C, ...), the ceil
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-from onnx import TensorProto, helper
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 from torch.utils.flop_counter import FlopCounterMode
 
 from lira_runtime.backends.session import SessionSettings, session_options
@@ -62,18 +64,29 @@ def fp32_gemm(rows: int = GEMM_ROWS, depth: int = GEMM_DEPTH, columns: int = GEM
 def int8_gemm(threads: int, rows: int = GEMM_ROWS, depth: int = GEMM_DEPTH, columns: int = GEMM_COLUMNS) -> Gemm:
     """A uint8 x int8 MatMulInteger with a constant right side in onnxruntime."""
     weight = np.random.default_rng(0).integers(-127, 128, (depth, columns), np.int8)
+    x = np.random.default_rng(1).integers(0, 256, (rows, depth), np.uint8)
+    run = product_of([helper.make_node("MatMulInteger", ["x", "w"], ["y"])], x, {"w": weight}, threads)
+    return _repeated(run, rows, depth, columns)
+
+
+def product_of(
+    nodes: Sequence[onnx.NodeProto], x: NDArray[Any], constants: Mapping[str, NDArray[Any]], threads: int
+) -> Callable[[], Any]:
+    """A call that runs nodes from x and constants to y in onnxruntime, with the runtime's own settings."""
     graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", ["a", "w"], ["y"])],
-        "gemm",
-        [helper.make_tensor_value_info("a", TensorProto.UINT8, [rows, depth])],
-        [helper.make_tensor_value_info("y", TensorProto.INT32, [rows, columns])],
-        [onnx.numpy_helper.from_array(weight, "w")],
+        nodes,
+        "product",
+        [helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)],
+        [onnx.ValueInfoProto(name="y")],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    options = session_options(SessionSettings(threads=threads))
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    a = np.random.default_rng(1).integers(0, 256, (rows, depth), np.uint8)
-    return _repeated(lambda: session.run(None, {"a": a}), rows, depth, columns)
+    session = ort.InferenceSession(
+        onnx.shape_inference.infer_shapes(model).SerializeToString(),
+        session_options(SessionSettings(threads=threads)),
+        providers=["CPUExecutionProvider"],
+    )
+    return lambda: session.run(None, {"x": x})
 
 
 def ceilings(threads: int) -> dict[str, Gemm]:

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 from lira.layers import MixFFN
 from lira_export.sources import Models
-from lira_runtime.noise import initial_noise
-from lira_runtime.sampler import sample, shifted_sigmas
-from lira_runtime.tokenizer import ClipTokenizer
+from lira_export.trajectory import trajectory
 
 PROMPTS = ("a blue fish on a green background", "a yellow star above a purple car on a grey background", "")
 STEPS = 6
@@ -43,21 +41,14 @@ HiddenRanges = Mapping[str, HiddenRange]
 def hidden_ranges(models: Models) -> HiddenRanges:
     """Run the eager denoiser over the calibration trajectories and return every hidden layer's range.
 
-    Larger pictures are calibrated at a smaller size: ranges are assumed not to depend on how
-    many tokens there are; parity is measured at full size.
+    Larger pictures are calibrated at a smaller size: ranges are assumed not to depend on how many tokens there are;
+    parity is measured at full size.
     """
     watched = {name: _Watch(module) for name, module in models.denoiser.named_modules() if isinstance(module, MixFFN)}
     side = min(models.resolution, MOST_TOKENS_A_SIDE * models.kind.patch_size * models.kind.scale)
-    shape = models.kind.shape(side, side)
-    tokenizer = ClipTokenizer.vendored()
     try:
         for index, prompt in enumerate(PROMPTS):
-            text = models.text_encoder(torch.from_numpy(tokenizer.encode(prompt).ids))
-
-            def velocity(x: Floats, sigma: float, text: Tensor = text) -> Floats:
-                return models.denoiser(torch.from_numpy(x), torch.tensor([sigma]), text)[0].numpy()
-
-            for _ in sample(velocity, initial_noise(SEED + index, shape), shifted_sigmas(STEPS, 1.0), "dpm"):
+            for _ in trajectory(models, prompt, SEED + index, STEPS, side):
                 pass
         return {name: watch.range() for name, watch in watched.items()}
     finally:

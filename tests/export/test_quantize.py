@@ -19,16 +19,22 @@ from lira_export.recipes import Recipe, get_recipe
 INT8 = Recipe("test", quantizes=True)
 
 
-def linear_model(weight: np.ndarray, name: str = "layer.weight") -> ir.Model:
-    """y = x @ W for x (5, in)."""
+def model_of(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], columns: int) -> ir.Model:
+    """Nodes from x (5, in), `in` being the rows of the first weight, to y (5, columns)."""
+    depth = next(iter(weights.values())).shape[0]
     graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("MatMul", ["x", name], ["y"])],
-        "linear",
-        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [5, weight.shape[0]])],
-        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, weight.shape[1]])],
-        [onnx.numpy_helper.from_array(weight, name)],
+        nodes,
+        "small",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [5, depth])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, columns])],
+        [onnx.numpy_helper.from_array(weight, name) for name, weight in weights.items()],
     )
     return ir.from_proto(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10))
+
+
+def linear_model(weight: np.ndarray, name: str = "layer.weight") -> ir.Model:
+    """y = x @ W."""
+    return model_of([onnx.helper.make_node("MatMul", ["x", name], ["y"])], {name: weight}, weight.shape[1])
 
 
 def run(model: ir.Model, **inputs: np.ndarray) -> np.ndarray:
@@ -83,21 +89,15 @@ def test_a_module_that_the_recipe_keeps_stays_float() -> None:
 
 
 def test_two_products_of_one_activation_quantize_it_once() -> None:
-    weights = [np.random.default_rng(i).normal(size=(64, 32)).astype(np.float32) for i in range(2)]
-    graph = onnx.helper.make_graph(
-        [
-            onnx.helper.make_node("MatMul", ["x", "one.weight"], ["a"]),
-            onnx.helper.make_node("MatMul", ["x", "two.weight"], ["b"]),
-            onnx.helper.make_node("Add", ["a", "b"], ["y"]),
-        ],
-        "two",
-        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [5, 64])],
-        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, 32])],
-        [onnx.numpy_helper.from_array(w, f"{name}.weight") for name, w in zip(("one", "two"), weights, strict=True)],
-    )
-    model = ir.from_proto(
-        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
-    )
+    weights = {
+        f"{n}.weight": np.random.default_rng(i).normal(size=(64, 32)).astype(np.float32) for i, n in enumerate("ab")
+    }
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "a.weight"], ["a"]),
+        onnx.helper.make_node("MatMul", ["x", "b.weight"], ["b"]),
+        onnx.helper.make_node("Add", ["a", "b"], ["y"]),
+    ]
+    model = model_of(nodes, weights, 32)
     operations = [node.op_type for node in quantize(model, "denoiser", INT8).graph]
     assert operations.count("DynamicQuantizeLinear") == 1 and operations.count("MatMulInteger") == 2
 
@@ -129,20 +129,12 @@ def test_the_int8_denoiser_is_about_a_quarter_of_its_float_size(bundle_folder: P
 
 def test_a_product_whose_result_is_the_next_ones_input_gets_names_of_its_own() -> None:
     rng = np.random.default_rng(0)
-    weights = [rng.normal(size=(64, 64)).astype(np.float32) for _ in range(2)]
-    graph = onnx.helper.make_graph(
-        [
-            onnx.helper.make_node("MatMul", ["x", "one.weight"], ["a"], name="one/MatMul"),
-            onnx.helper.make_node("MatMul", ["a", "two.weight"], ["y"], name="two/MatMul"),
-        ],
-        "chain",
-        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [5, 64])],
-        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [5, 64])],
-        [onnx.numpy_helper.from_array(w, f"{name}.weight") for name, w in zip(("one", "two"), weights, strict=True)],
-    )
-    model = ir.from_proto(
-        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
-    )
+    weights = {f"{name}.weight": rng.normal(size=(64, 64)).astype(np.float32) for name in ("one", "two")}
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "one.weight"], ["a"], name="one/MatMul"),
+        onnx.helper.make_node("MatMul", ["a", "two.weight"], ["y"], name="two/MatMul"),
+    ]
+    model = model_of(nodes, weights, 64)
     x = rng.normal(size=(5, 64)).astype(np.float32)
-    wanted = x @ weights[0] @ weights[1]
+    wanted = x @ weights["one.weight"] @ weights["two.weight"]
     assert np.corrcoef(run(quantize(model, "denoiser", INT8), x=x).flatten(), wanted.flatten())[0, 1] > 0.999

@@ -54,17 +54,24 @@ def require_resettable_mark() -> None:
         pytest.skip("the kernel's high-water mark cannot be reset here")
 
 
-def test_a_stages_peak_holds_what_it_used_and_freed_and_nothing_of_the_stage_before() -> None:
-    require_resettable_mark()
-    result = in_fresh_process("""
-with memory.PeakMeter() as first:
-    block = np.ones(64 * MIB, np.uint8)
-    del block
+SECOND_STAGE_AND_RESULT = """
 with memory.PeakMeter() as second:
     pass
 result = {"before": before, "first": first.peak_bytes, "second": second.peak_bytes,
           "sources": [first.source, second.source]}
-""")
+"""
+
+
+def test_a_stages_peak_holds_what_it_used_and_freed_and_nothing_of_the_stage_before() -> None:
+    require_resettable_mark()
+    result = in_fresh_process(
+        """
+with memory.PeakMeter() as first:
+    block = np.ones(64 * MIB, np.uint8)
+    del block
+"""
+        + SECOND_STAGE_AND_RESULT
+    )
     assert result["sources"] == ["VmHWM", "VmHWM"]
     assert 60 * MIB < result["first"] - result["before"] < 72 * MIB
     assert abs(result["second"] - result["before"]) < 8 * MIB
@@ -72,7 +79,8 @@ result = {"before": before, "first": first.peak_bytes, "second": second.peak_byt
 
 def test_where_the_mark_cannot_be_reset_a_thread_samples() -> None:
     require_linux()
-    result = in_fresh_process("""
+    result = in_fresh_process(
+        """
 sampled, read = threading.Event(), memory.resident_bytes
 memory._reset_high_water_mark = lambda: False
 
@@ -87,11 +95,9 @@ with memory.PeakMeter() as first:
     block = np.ones(64 * MIB, np.uint8)
     assert sampled.wait(120), "no sample was taken"
     del block
-with memory.PeakMeter() as second:
-    pass
-result = {"before": before, "first": first.peak_bytes, "second": second.peak_bytes,
-          "sources": [first.source, second.source]}
-""")
+"""
+        + SECOND_STAGE_AND_RESULT
+    )
     assert result["sources"] == ["sampled", "sampled"]
     assert 48 * MIB < result["first"] - result["before"] < 72 * MIB
     assert abs(result["second"] - result["before"]) < 8 * MIB

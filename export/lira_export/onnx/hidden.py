@@ -62,15 +62,12 @@ def _rewrite(products: Products, layer: _HiddenLayer, found: HiddenRange) -> Non
     names = [name_of(node.inputs[1]) for node in (first, conv, second)]
     packed = quantize_weight(w_1, axis=1)
     unit = editor.constant("one", np.array(1, np.float32))
-    middle, lowest = (
-        editor.constant("middle", np.array(MIDDLE, np.uint8)),
-        editor.constant("lowest", np.array(0, np.uint8)),
-    )
-    zeros = editor.constant(f"{names[0]}.zero", np.zeros(len(packed.scale), np.int8))
+    middle = editor.constant("middle", np.array(MIDDLE, np.uint8))
+    lowest = editor.constant("lowest", np.array(0, np.uint8))
     weights = [
         editor.constant(f"{names[0]}.int8", packed.q),
         editor.constant(f"{names[0]}.scale", (packed.scale / before).astype(np.float32)),
-        zeros,
+        editor.constant(f"{names[0]}.zero", np.zeros(len(packed.scale), np.int8)),
     ]
     hidden = editor.add(second, "QLinearMatMul", [x.q, x.scale, x.zero, *weights, unit, middle], "expanded")
     hidden = editor.add(second, "Transpose", [hidden], "image", {"perm": [0, 3, 1, 2]})

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lira.layers import CrossStateFusion, HyperConnection, MixFFN, SelectiveScan2D, sincos_positions
-from lira.model import LiRAModel, TimeEmbedding
+from lira.layers import LAYOUTS, HyperConnection, SelectiveScan2D, sincos_positions
+from lira.model import Block, LiRAModel, TimeEmbedding
 from lira.presets import Preset
 from lira.reasoning import HALT_ABOVE, LEAST_STEPS, Reasoned, ReasoningLoop
 from lira.scan import scan_pair
@@ -46,8 +46,8 @@ class TraceableScan(SelectiveScan2D):
         """u: (1, h, w, d) -> (1, h, w, d)."""
         x = self.value(u)
         heads = x.reshape(*x.shape[1:3], self.heads, -1)
-        maps = self.maps(u)[0].chunk(2, dim=-1)
-        dt, A = (item[0].chunk(2, dim=-1) for item in self.steps_and_decays(u))
+        maps = self.maps(u)[0].chunk(LAYOUTS, dim=-1)
+        dt, A = (item[0].chunk(LAYOUTS, dim=-1) for item in self.steps_and_decays(u))
         rows = self.selections(maps[0], dt[0], A[0])
         columns = self.selections(*(item.transpose(0, 1) for item in (maps[1], dt[1], A[1])))
         change = scan_pair(heads, *rows, self.skip(), self.chunk)
@@ -55,38 +55,29 @@ class TraceableScan(SelectiveScan2D):
         return self.out_proj(x + torch.sigmoid(self.gate(u)) * change.reshape(x.shape))
 
 
-class TraceableBlock(nn.Module):
+class TraceableBlock(Block):
     """Twin of `lira.model.Block`, on what its sublayers read instead of on the streams."""
 
     def __init__(self, preset: Preset, index: int, d_text: int) -> None:
-        super().__init__()
-        self.modulation = nn.Linear(preset.d_cond, 6 * preset.d_model)
+        super().__init__(preset, index, d_text)
         self.scan = TraceableScan(preset)
-        self.scan_connection = HyperConnection(2 * index)
-        self.ffn = MixFFN(preset)
-        self.ffn_connection = HyperConnection(2 * index + 1)
-        self.has_fusion = (index + 1) % preset.fusion_every == 0
-        if self.has_fusion:
-            self.fusion = CrossStateFusion(preset, d_text)
-            self.fusion_connection = HyperConnection(2 * index)
-        self.has_skip = index >= (preset.blocks + 1) // 2
-        if self.has_skip:
-            self.skip = nn.Parameter(torch.zeros(preset.d_model))
 
     def connections(self) -> list[HyperConnection]:
         """Of the block's sublayers, in order."""
-        return [self.scan_connection, self.ffn_connection, *([self.fusion_connection] if self.has_fusion else [])]
+        fusion = [] if self.fusion is None else [self.fusion_connection]
+        return [self.scan_connection, self.ffn_connection, *fusion]
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, r: Tensor, q: Tensor, skipped: Tensor | None, cond: Tensor, text: Tensor, updates: tuple[Update, ...]
     ) -> tuple[Tensor, Tensor]:
         """r, q, skipped (1, h, w, d); cond (1, d_cond); text (1, M, d_text) normalised -> the new r and q."""
         shift_s, scale_s, gate_s, shift_f, scale_f, gate_f = self.modulation(cond).flatten().split(r.shape[-1])
         output = self.scan(modulated(r, shift_s, scale_s))
-        r, q = _write(updates[0], r, q, output, gate_s, None if skipped is None else (self.skip, skipped))
+        skip = None if self.skip is None or skipped is None else (self.skip, skipped)
+        r, q = _write(updates[0], r, q, output, gate_s, skip)
         output = self.ffn(modulated(r, shift_f, scale_f))
         r, q = _write(updates[1], r, q, output, gate_f, None)
-        if self.has_fusion:
+        if self.fusion is not None:
             output = self.fusion(r, text)
             r, q = updates[2].apply(r, q, updates[2].ro * output, output)
         return r, q
@@ -150,7 +141,7 @@ class TraceableDenoiser(nn.Module):
             if 1 <= index <= self.preset.blocks // 2:
                 skips.append(r)
             own = tuple(next(updates) for _ in block.connections())
-            r, q = block(r, q, skips.pop() if block.has_skip else None, cond, text, own)
+            r, q = block(r, q, skips.pop() if block.skip is not None else None, cond, text, own)
         return r
 
 

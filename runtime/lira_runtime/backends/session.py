@@ -9,8 +9,6 @@ from lira_runtime.backends.processor import default_threads, on_battery
 from lira_runtime.errors import BadInput, DamagedBundle, OverBudget
 
 _FATAL_ONLY = 4  # our own one sentence replaces the library's log
-
-
 MAX_THREADS = 256
 
 
