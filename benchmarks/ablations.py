@@ -1,8 +1,8 @@
 """What does each change of the traceable denoiser bring? Takes one back at a time and times all forms in turn.
 
 `python benchmarks/ablations.py`: ms of a step of the full form, of every form that lacks one change, and what that
-change saves. Weights are drawn from a seed and calibrated ranges are made up: time does not depend on them. Every form
-computes what the model computes (`raster` and `heads of 96` another model of the same size). Forms called `not kept`
+change saves. Weights are drawn from a seed and calibrated ranges are made up: time does not depend on them. Forms
+compute what the model computes (`raster` and `heads of 96` another model of the same size). Forms called `not kept`
 have a change that was dropped; in `text outside` the fusion's text states are constants, the most it could bring.
 """
 

@@ -1,7 +1,7 @@
 """How long does the text encoder take for one prompt, and how far is that from its GEMM floor?
 
 `python benchmarks/text_encoder.py`: two floors. One is at the machine's top int8 rate, from a product of 1024 rows;
-the other is the time of the graph's own integer products, 77 rows each, which no machine multiplies as fast.
+the other is the time of the graph's own integer products, 77 rows each.
 """
 
 from collections import Counter

@@ -13,10 +13,11 @@ Letters, as in the paper:
     L   cumulative sum of a within a chunk       M   the chunk's Q x Q token mixing matrix of one head
 
 `scan_sequential` is the recurrence to the letter and serves as the oracle. `scan_chunked` and `scan_pair` compute the
-same with static shapes, at rank <= 5, from matmul, exp, add, mul, min, sum, concatenation, reshape and transpose, and
-where the chunk does not divide N a pad and a crop, so that every exporter can lower them; the cost is linear in N. They
-compute in float32 at least, under autocast too: decays are differences of sums, which bfloat16 cannot hold. Decays, dt
-and D go into the small factors (B, C, M): x is only ever read, by one product where a chunk holds all tokens.
+same with static shapes, at rank <= 5, from matmul, exp, add, sub, mul, min, sum, concatenation, reshape, transpose and
+constant triangles, and where the chunk does not divide N a pad and a crop, so that every exporter can lower them; the
+cost is linear in N. They compute in float32 at least, under autocast too: decays are differences of sums, which
+bfloat16 cannot hold. Decays, dt and D go into the small factors (B, C, M): x is only ever read, by one product where
+a chunk holds all tokens.
 """
 
 from typing import NamedTuple
@@ -60,7 +61,7 @@ def scan_sequential(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: T
 def scan_chunked(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, chunk: int) -> Tensor:
     """`scan_sequential` by chunks of `chunk` tokens; any N, padded and cropped where chunk does not divide it.
 
-    Shapes and result as in `scan_sequential`.
+    Shapes as in `scan_sequential`; the result is float32 at least.
 
     Raises:
         ValueError: chunk < 1.

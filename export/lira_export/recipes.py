@@ -13,7 +13,7 @@ class Recipe:
     """How one export stores its weights.
 
     `keep_float` are patterns of module paths, by component, that compute with float32 activations and weights: the
-    reasoning loop, time, first and last layer.
+    reasoning loop, time, final AdaLN, first and last layer.
     `static_hidden` keeps the Mix-FFNs' hidden layers in 8 bits, at scales fixed by calibration, where other activations
     are quantized by their own range as they come.
     `least_psnr_db` is the PSNR in dB against eager float32, by component, below which the export fails. `quantizes` is
