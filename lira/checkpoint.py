@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from lira_runtime.errors import BadInput
 from lira_runtime.files import atomic_write
+
+ROW_SCALE = ".row_scale"
+"""NAME.row_scale holds the scales (rows,) float32 of a matrix NAME that is stored as int8."""
 
 
 def save_tensors(
@@ -34,11 +37,23 @@ def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
 
 
 def save_module(
-    module: nn.Module, path: str | os.PathLike[str], dtype: torch.dtype, metadata: Mapping[str, str] | None = None
+    module: nn.Module,
+    path: str | os.PathLike[str],
+    dtype: torch.dtype,
+    metadata: Mapping[str, str] | None = None,
+    int8_rows: Collection[str] = (),
 ) -> None:
-    """Write a module's parameters and buffers; floating ones as `dtype`."""
-    state = module.state_dict()
-    save_tensors(path, {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}, metadata)
+    """Write a module's parameters and buffers; floating ones as `dtype`, the matrices in `int8_rows` as int8.
+
+    An int8 matrix has a scale for each row, its largest value / 127: what lira-export makes of a weight, so a bundle
+    that quantizes these matrices loses nothing more by it.
+    """
+    state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in module.state_dict().items()}
+    for name in int8_rows:
+        weight = module.state_dict()[name].float()
+        scale = (weight.abs().amax(1) / 127).clamp_min(1e-14)
+        state |= {name: (weight / scale[:, None]).round().to(torch.int8), name + ROW_SCALE: scale}
+    save_tensors(path, state, metadata)
 
 
 def load_module(module: nn.Module, path: str | os.PathLike[str]) -> dict[str, str]:
@@ -47,6 +62,11 @@ def load_module(module: nn.Module, path: str | os.PathLike[str]) -> dict[str, st
     Raises BadInput, naming the first offender, when names or shapes do not fit.
     """
     tensors, metadata = load_tensors(path)
+    for name in [name.removesuffix(ROW_SCALE) for name in tensors if name.endswith(ROW_SCALE)]:
+        scale, rows = tensors.pop(name + ROW_SCALE), tensors.get(name)
+        if rows is None or rows.ndim != 2 or scale.shape != rows.shape[:1]:
+            raise BadInput(f"{path} is damaged: the scales of {name} do not match its rows.")
+        tensors[name] = rows.float() * scale[:, None]
     fill_module(module, tensors, str(path))
     return metadata
 

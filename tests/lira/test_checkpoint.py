@@ -29,6 +29,27 @@ def test_a_module_saved_in_half_precision_is_half_the_size_and_close(tmp_path: P
     assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * (tmp_path / "full.safetensors").stat().st_size
 
 
+def test_a_matrix_stored_as_int8_rows_is_within_half_a_step_of_each_row(tmp_path: Path) -> None:
+    source, target = nn.Linear(64, 8), nn.Linear(64, 8)
+    with torch.no_grad():
+        source.weight.mul_(torch.logspace(-6, 3, 8)[:, None])
+        source.weight[3] = 0
+    save_module(source, tmp_path / "rows.safetensors", torch.float16, int8_rows=["weight"])
+    assert load_tensors(tmp_path / "rows.safetensors")[0]["weight"].dtype == torch.int8
+    load_module(target, tmp_path / "rows.safetensors")
+    half_a_step = source.weight.abs().amax(1, keepdim=True) / 254
+    assert ((target.weight - source.weight).abs() <= half_a_step * 1.001).all()
+    assert not target.weight[3].any() and torch.equal(target.bias, source.bias.half().float())
+
+
+def test_scales_that_do_not_match_their_rows_are_named(tmp_path: Path) -> None:
+    rows = {"weight": torch.zeros(2, 3, dtype=torch.int8), "bias": torch.zeros(2)}
+    for scale in (torch.ones(3), torch.ones(2, 3), torch.tensor(1.0)):
+        save_tensors(tmp_path / "rows.safetensors", {**rows, "weight.row_scale": scale})
+        with pytest.raises(BadInput, match="scales of weight"):
+            load_module(nn.Linear(3, 2), tmp_path / "rows.safetensors")
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No weights at"):
         load_tensors(tmp_path / "none.safetensors")
