@@ -1,0 +1,194 @@
+"""Recipes: what a denoiser's training does, as typed TOML files (lira/recipes/), every value overridable.
+
+`resolve("demo", ["optimiser.rate=1e-3", "stages.0.batch=16"])` reads, overrides and checks; the result is stored as
+JSON with the checkpoint.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from lira.flow import TimeDistribution
+from lira.latents import latent_kind
+from lira.presets import get_preset
+from lira_runtime.errors import BadInput, LiRAError
+
+Count = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0, le=1e6)]
+LogSNR = Annotated[float, Meta(ge=-30, le=30)]
+
+
+class Model(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is trained, and in which latent space."""
+
+    preset: str
+    latent: str
+
+    def __post_init__(self) -> None:
+        try:
+            get_preset(self.preset)
+            latent_kind(self.latent)
+        except LiRAError as error:
+            raise ValueError(str(error)) from error
+
+
+class Stage(Struct, frozen=True, forbid_unknown_fields=True):
+    """One resolution of the progressive training."""
+
+    resolution: Count
+    """Side of the pictures, in px."""
+    steps: Count
+    batch: Count
+    """Samples a step, over all processes."""
+    data: str = ""
+    """Encoded folder, below the recipe's `data`."""
+
+
+class Times(Struct, frozen=True, forbid_unknown_fields=True):
+    """Laplace times over log-SNR, a share of them uniform, and the curriculum: near noise first."""
+
+    mu: LogSNR
+    b: Positive
+    uniform_share: Share
+    mu_start: LogSNR
+    curriculum_steps: NotNegative
+    """Steps over which the location moves linearly from `mu_start` to `mu`."""
+
+    def at(self, step: int) -> TimeDistribution:
+        """The distribution that step `step` (from 0) draws from."""
+        share = min(1.0, step / self.curriculum_steps) if self.curriculum_steps else 1.0
+        return TimeDistribution(self.mu_start + share * (self.mu - self.mu_start), self.b, self.uniform_share)
+
+
+class Optimiser(Struct, frozen=True, forbid_unknown_fields=True):
+    """AdamW with warm-up, cosine and clipping; the average of the weights."""
+
+    rate: Positive
+    """Peak learning rate."""
+    betas: tuple[Annotated[float, Meta(ge=0, lt=1)], Annotated[float, Meta(ge=0, lt=1)]] = (0.9, 0.98)
+    weight_decay: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    clip: Positive = 1.0
+    """Largest gradient norm of a step."""
+    warmup_steps: NotNegative = 1000
+    ema_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.9999
+
+
+class Objective(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the loss is made of besides the velocity."""
+
+    caption_dropout: Share = 0.1
+    """Share of the captions replaced by the empty one, for guidance."""
+    halting_weight: Annotated[float, Meta(ge=0, le=1e6)] = 0.01
+    halt_probability: Annotated[float, Meta(gt=0, lt=1)] = 0.4
+    """Of the geometric prior over reasoning steps."""
+
+
+class Run(Struct, frozen=True, forbid_unknown_fields=True):
+    """How it is run and watched; the intervals are steps."""
+
+    bf16: bool = True
+    seed: NotNegative = 0
+    save_every: Count = 1000
+    log_every: Count = 20
+    sample_every: NotNegative = 0
+    """0 draws no samples."""
+
+
+class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides a run, but the number of processes."""
+
+    model: Model
+    stages: Annotated[tuple[Stage, ...], Meta(min_length=1)]
+    times: Times
+    optimiser: Optimiser
+    objective: Objective
+    run: Run
+    data: str = ""
+    """Encoded folder, or the parent of the stages' folders."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[Stage, int]:
+        """The stage of step `step` (from 0), and the number of that step within it; the last stage has no end."""
+        for stage in self.stages[:-1]:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        return self.stages[-1], step
+
+    def json(self) -> str:
+        """The whole recipe as indented JSON."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    files = (resources.files("lira") / "recipes").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def resolve(source: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a name or of a .toml file, with `section.key=value` overrides. Raises BadInput."""
+    path = Path(source) if source.endswith(".toml") else resources.files("lira") / "recipes" / f"{source}.toml"
+    if not source.endswith(".toml") and source not in recipe_names():
+        raise BadInput(f"Unknown recipe '{source}': choose one of {', '.join(recipe_names())}, or name a .toml file.")
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"No recipe at {source}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"Recipe {source} is no readable TOML: {error}.") from error
+    return _checked(tree, overrides, source)
+
+
+def stored(text: str, overrides: Sequence[str], source: str) -> Recipe:
+    """The recipe that a checkpoint holds as JSON, with overrides. Raises BadInput."""
+    try:
+        tree = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise BadInput(f"The recipe in {source} is damaged: {error}.") from error
+    return _checked(tree, overrides, source)
+
+
+def _checked(tree: dict[str, Any], overrides: Sequence[str], source: str) -> Recipe:
+    for override in overrides:
+        _override(tree, override)
+    try:
+        return msgspec.convert(tree, Recipe)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"Recipe {source}{' with its overrides' if overrides else ''}: {error}.") from error
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    """Set one value in place; a value that is no TOML literal is a string."""
+    name, separator, text = override.partition("=")
+    keys = name.split(".")
+    if not separator or not all(keys):
+        raise BadInput(f"--set takes section.key=value, not '{override}'.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    branch: Any = tree
+    for depth, key in enumerate(keys, 1):
+        index: Any = int(key) if isinstance(branch, list) and key.isdecimal() else key
+        known = index in range(len(branch)) if isinstance(branch, list) else index in branch
+        # A last key may be a field left at its default; the check of the whole recipe knows the others.
+        if not known and (depth < len(keys) or isinstance(branch, list)):
+            raise BadInput(f"--set {name}: the recipe has no '{'.'.join(keys[:depth])}'.")
+        if depth == len(keys):
+            branch[index] = value
+        elif not isinstance(branch[index], dict | list):
+            raise BadInput(f"--set {name}: '{'.'.join(keys[:depth])}' is a value, not a section.")
+        else:
+            branch = branch[index]
