@@ -1,0 +1,132 @@
+"""Encoded data as training reads it: a folder that `lira-encode` wrote, and an endless shuffled stream over it.
+
+DIR/dataset.json says what the folder holds, DIR/empty.npy is the text state of the empty prompt, and every sample of
+the shards DIR/00000.tar .. is KEY.latent.npy, KEY.text.npy and KEY.txt, the caption.
+"""
+
+import io
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lira.data.shards import ShardSet, local_copy
+from lira.latents import latent_kind
+from lira.text import TOKENS
+from lira_runtime.errors import BadInput
+
+DESCRIPTION_NAME = "dataset.json"
+EMPTY_STATE_NAME = "empty.npy"
+LATENT, TEXT, CAPTION = "latent.npy", "text.npy", "txt"
+"""Extensions of a sample's files; both arrays are float16."""
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an encoded folder holds: dataset.json. `samples` is 0 until the folder is complete."""
+
+    latent: str
+    """Latent kind."""
+    size: int
+    """Side of the pictures, in px."""
+    text_preset: str
+    d_text: int
+    encoder: str
+    """SHA-256 of the image encoder's weights; `text_encoder` likewise."""
+    text_encoder: str
+    source: str
+    """Where the pictures come from, with everything that decides which they are."""
+    shard_size: int
+    """Pictures that a shard was made from."""
+    shards: int
+    samples: int = 0
+    skipped: int = 0
+    """Pictures that were damaged, too small or without a caption."""
+
+
+class EncodedData:
+    """The encoded samples of a folder, read at random.
+
+    kind: latent kind;  size: side of the pictures, in px;  text_preset, d_text: of the text encoder;
+    empty_state (M, d_text) float32: text state of the empty prompt.
+
+    Args:
+        folder: local, or a URL that fsspec knows.
+        cache: folder for copies, where `folder` is remote.
+
+    Raises:
+        BadInput: no complete encoded data there, or more than 1 % of the shards are damaged.
+    """
+
+    def __init__(self, folder: Path | str, cache: Path | None = None) -> None:
+        self.description = read_description(folder, cache)
+        if not self.description.samples:
+            raise BadInput(f"{folder} is not encoded to the end: run lira-encode once more, with the same options.")
+        self.kind = latent_kind(self.description.latent)
+        self.size, self.d_text = self.description.size, self.description.d_text
+        self.text_preset = self.description.text_preset
+        self._latent_shape = self.kind.shape(self.size, self.size)[1:]
+        self._text_shape = (TOKENS, self.d_text)
+        empty = local_copy(f"{folder}/{EMPTY_STATE_NAME}", cache).read_bytes()
+        self.empty_state = _tensor(empty, self._text_shape, f"{folder}/{EMPTY_STATE_NAME}")
+        self._shards = ShardSet([f"{folder}/{shard_name(n)}" for n in range(self.description.shards)], cache)
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def read(self, index: int) -> tuple[Tensor, Tensor]:
+        """Latent (C, h, w) and text states (M, d_text) of a sample, float32. Raises BadInput when it is damaged."""
+        files = self._shards.read(index)
+        name = self._shards.name(index)
+        if LATENT not in files or TEXT not in files:
+            raise BadInput(f"sample {name} lacks {LATENT if LATENT not in files else TEXT}.")
+        return _tensor(files[LATENT], self._latent_shape, name), _tensor(files[TEXT], self._text_shape, name)
+
+
+class Stream:
+    """An endless, shuffled stream of samples, one order an epoch: a function of the seed and the position alone.
+
+    Step s of global batch B takes the positions s * B .. (s + 1) * B - 1, and each process its part of them: so a run
+    can be resumed at any step, with any number of processes.
+    """
+
+    def __init__(self, data: EncodedData, seed: int) -> None:
+        self._length, self._seed = len(data), seed
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def indices(self, first: int, count: int) -> NDArray[np.int64]:
+        """The samples at positions first .. first + count - 1, (count,) int64."""
+        pieces, end = [], first + count
+        while first < end:
+            epoch, place = divmod(first, self._length)
+            if epoch != self._epoch:
+                order = np.random.default_rng([self._seed, epoch]).permutation(self._length)
+                self._epoch, self._order = epoch, order
+            pieces.append(self._order[place : place + end - first])
+            first += len(pieces[-1])
+        return np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+
+
+def shard_name(number: int) -> str:
+    """File name of a shard."""
+    return f"{number:05d}.tar"
+
+
+def read_description(folder: Path | str, cache: Path | None = None) -> Description:
+    """Read dataset.json. Raises BadInput when it is missing or not one."""
+    try:
+        return msgspec.json.decode(local_copy(f"{folder}/{DESCRIPTION_NAME}", cache).read_bytes(), type=Description)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadInput(f"{folder} holds no encoded data: {error}.") from error
+
+
+def _tensor(content: bytes, shape: tuple[int, ...], name: str) -> Tensor:
+    try:
+        array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except ValueError as error:
+        raise BadInput(f"{name} is damaged: {error}.") from error
+    if array.shape != shape or array.dtype != np.float16:
+        raise BadInput(f"{name} holds {array.dtype} {array.shape}, not float16 {shape}.")
+    return torch.from_numpy(array.astype(np.float32))
