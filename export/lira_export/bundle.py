@@ -19,7 +19,6 @@ from lira_runtime.tokenizer import ClipTokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
 TOOLS = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "onnxsim", "transformers")
-SAMPLER = manifest.SamplerDefaults(method="dpm", steps=20, shift=1.0, guidance=3.0)
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def _manifest(
         preset=order.config,
         latent=manifest.Latent(name=kind.name, channels=kind.channels, scale=kind.scale, patch_size=kind.patch_size),
         resolution=models.resolution,
-        sampler=SAMPLER,
+        sampler=models.sampler,
         tokenizer=tokenizer,
         components=entries,
         empty_prompt=empty_prompt,

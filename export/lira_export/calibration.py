@@ -17,7 +17,8 @@ from lira_export.sources import Models
 from lira_export.trajectory import trajectory
 
 PROMPTS = ("a blue fish on a green background", "a yellow star above a purple car on a grey background", "")
-STEPS = 6
+MOST_STEPS = 6
+"""A student that draws in fewer is only run at the times that it was trained at."""
 SEED = 1_000
 MOST_TOKENS_A_SIDE = 32
 LEAST_RANGE = 1e-3
@@ -45,10 +46,11 @@ def hidden_ranges(models: Models) -> HiddenRanges:
     parity is measured at full size.
     """
     watched = {name: _Watch(module) for name, module in models.denoiser.named_modules() if isinstance(module, MixFFN)}
+    steps = min(MOST_STEPS, models.sampler.steps)
     side = min(models.resolution, MOST_TOKENS_A_SIDE * models.kind.patch_size * models.kind.scale)
     try:
         for index, prompt in enumerate(PROMPTS):
-            for _ in trajectory(models, prompt, SEED + index, STEPS, side):
+            for _ in trajectory(models, prompt, SEED + index, steps, side):
                 pass
         return {name: watch.range() for name, watch in watched.items()}
     finally:

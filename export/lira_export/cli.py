@@ -22,7 +22,11 @@ SEED_NOTICE = """\
 @click.command(epilog=EXIT_CODES_HELP)
 @click.option("--target", required=True, help=f"Format to write: {', '.join(TARGETS)}.")
 @click.option("--config", required=True, help="Preset: nano, tiny, small, base or large.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder of trained weights (safetensors).")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Folder of trained weights (safetensors), or demo-turbo, the committed few-step student.",
+)
 @click.option("--latent", help="Latent kind: f32c32 (default), f8c16, f8c4 or demo.")
 @click.option(
     "--resolution", type=click.IntRange(min=1), help="Side of the picture in px.  [default: 1024; 256 for the demo]"

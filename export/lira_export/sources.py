@@ -1,10 +1,11 @@
 """Where the weights of an export come from: the committed demo, a checkpoint, or a seed."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
+import msgspec
 import torch
 
 from lira.checkpoint import load_module, read_metadata
@@ -15,7 +16,7 @@ from lira.presets import get_preset
 from lira.text import TextEncoder, cached_text_encoder, get_text_preset, load_text_encoder, seeded_text_encoder
 from lira_runtime.errors import BadInput
 from lira_runtime.files import sha256_of
-from lira_runtime.manifest import Source
+from lira_runtime.manifest import SamplerDefaults, Source
 
 DEMO_CONFIG, DEMO_LATENT, DEMO_TEXT, DEMO_RESOLUTION = "nano", "demo", "demo", 256
 """The demo's; the resolution is in px."""
@@ -23,6 +24,10 @@ DEFAULT_LATENT, DEFAULT_TEXT, DEFAULT_RESOLUTION = "f32c32", "vit-l-14", 1024
 TEXT_FILE, TEXT_FOLDER = "text_encoder.safetensors", "text_encoder"
 """Text weights of this project, or instead of them a folder in transformers' layout."""
 WEIGHT_FILES = ("denoiser.safetensors", "decoder.safetensors", TEXT_FILE)
+TURBO = "demo-turbo"
+"""`--checkpoint demo-turbo`: the committed few-step student, with the demo's decoder and text encoder."""
+USUAL_SAMPLER = SamplerDefaults(method="dpm", steps=20, shift=1.0, guidance=3.0)
+"""Of a denoiser whose metadata names no other under `sampler`."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Models:
-    """The eager models of a pipeline, in evaluation mode, and the record of their origin."""
+    """The eager models of a pipeline, in evaluation mode, the record of their origin, and how they are drawn with."""
 
     kind: LatentKind
     resolution: int
@@ -57,11 +62,17 @@ class Models:
     decoder: TinyDecoder
     text_encoder: TextEncoder
     source: Source
+    sampler: SamplerDefaults = USUAL_SAMPLER
 
 
 def demo_weights() -> Path:
     """Folder of the committed demo weights."""
     return Path(str(resources.files("lira"))) / "weights"
+
+
+def turbo_weights() -> Path:
+    """Folder of the committed student's denoiser."""
+    return demo_weights() / "turbo"
 
 
 def load_models(request: Request) -> Models:
@@ -72,7 +83,7 @@ def load_models(request: Request) -> Models:
             shape.
     """
     get_preset(request.config)
-    folder = demo_weights() if request.is_demo else request.checkpoint
+    folder = _folder(request)
     stored = _stored_names(folder) if folder is not None else {}
     kind = latent_kind(request.latent or stored.get("kind") or DEFAULT_LATENT)
     text = get_text_preset(request.text_encoder or stored.get("preset") or DEFAULT_TEXT).name
@@ -83,20 +94,45 @@ def load_models(request: Request) -> Models:
         return _from_seed(request, kind, text, resolution)
     if stored.get("config", request.config) != request.config:
         raise BadInput(f"{folder} holds a '{stored['config']}' denoiser; use --config {stored['config']}.")
-    return _from_checkpoint(request, folder, kind, text, resolution)
+    sampler = _stored_sampler(folder, stored.get("sampler"))
+    return replace(_from_checkpoint(request, folder, kind, text, resolution), sampler=sampler)
+
+
+def _folder(request: Request) -> Path | None:
+    """Where the weights lie; None for weights from a seed. A folder that is really called demo-turbo goes first."""
+    if request.checkpoint == Path(TURBO) and not request.checkpoint.is_dir():
+        return turbo_weights()
+    return demo_weights() if request.is_demo else request.checkpoint
+
+
+def _weight_file(folder: Path, name: str) -> Path:
+    """A file of a checkpoint; what the committed student lacks is the demo's."""
+    own = folder / name
+    return demo_weights() / name if folder == turbo_weights() and not own.is_file() else own
 
 
 def _stored_names(folder: Path) -> dict[str, str]:
     """What a checkpoint folder says of itself: config, latent kind and text preset, where its files say so."""
     if not folder.is_dir():
         raise BadInput(f"The checkpoint {folder} is not a directory; it must hold {', '.join(WEIGHT_FILES)}.")
-    missing = [name for name in WEIGHT_FILES if not (folder / name).is_file()]
+    paths = {name: _weight_file(folder, name) for name in WEIGHT_FILES}
+    missing = [name for name, path in paths.items() if not path.is_file()]
     if TEXT_FILE in missing and (folder / TEXT_FOLDER).is_dir():
         missing.remove(TEXT_FILE)
     if missing:
         raise BadInput(f"The checkpoint {folder} lacks {', '.join(missing)}.")
-    present = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
+    present = [path for path in paths.values() if path.is_file()]
     return {key: value for path in present for key, value in read_metadata(path).items()}
+
+
+def _stored_sampler(folder: Path, stored: str | None) -> SamplerDefaults:
+    """The sampler that a denoiser was made for, as JSON in its metadata."""
+    if stored is None:
+        return USUAL_SAMPLER
+    try:
+        return msgspec.json.decode(stored, type=SamplerDefaults)
+    except msgspec.DecodeError as error:
+        raise BadInput(f"The denoiser in {folder} names no usable sampler: {error}.") from error
 
 
 def _from_seed(request: Request, kind: LatentKind, text_preset: str, resolution: int) -> Models:
@@ -113,13 +149,15 @@ def _from_seed(request: Request, kind: LatentKind, text_preset: str, resolution:
 
 
 def _from_checkpoint(request: Request, folder: Path, kind: LatentKind, text: str, resolution: int) -> Models:
-    text_path = folder / TEXT_FILE
+    text_path = _weight_file(folder, TEXT_FILE)
     text_encoder = load_text_encoder(text, text_path if text_path.is_file() else folder / TEXT_FOLDER)
     denoiser = LiRAModel(request.config, kind.channels, text_encoder.width, kind.patch_size)
-    load_module(denoiser, folder / "denoiser.safetensors")
+    load_module(denoiser, _weight_file(folder, "denoiser.safetensors"))
     decoder = TinyDecoder(kind)
-    load_module(decoder, folder / "decoder.safetensors")
-    files = sorted(path for path in folder.rglob("*.safetensors") if path.name != "encoder.safetensors")
+    load_module(decoder, _weight_file(folder, "decoder.safetensors"))
+    files = [_weight_file(folder, name) for name in sorted(WEIGHT_FILES)]
+    files = [path for path in files if path.is_file()] + sorted((folder / TEXT_FOLDER).rglob("*.safetensors"))
     digest = hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
-    source = Source(digest=digest, weights="demo" if request.is_demo else "checkpoint")
+    committed = folder in (demo_weights(), turbo_weights())
+    source = Source(digest=digest, weights="demo" if committed else "checkpoint")
     return Models(kind, resolution, denoiser.eval(), decoder.eval(), text_encoder, source)

@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 
 @torch.inference_mode()
 def trajectory(models: Models, prompt: str, seed: int, steps: int, side: int) -> Iterator[Sample]:
-    """Draw `prompt` at side x side px from the seed's noise, without guidance.
+    """Draw `prompt` at side x side px from the seed's noise, by the models' own sampler but without guidance.
 
     Yields:
         the denoiser's inputs and its velocity, once a step.
@@ -32,5 +32,5 @@ def trajectory(models: Models, prompt: str, seed: int, steps: int, side: int) ->
         return v
 
     noise = initial_noise(seed, models.kind.shape(side, side))
-    for _ in sample(velocity, noise, shifted_sigmas(steps, 1.0), "dpm"):
+    for _ in sample(velocity, noise, shifted_sigmas(steps, models.sampler.shift), models.sampler.method):
         yield seen.pop()
