@@ -73,6 +73,12 @@ def load_module(module: nn.Module, path: str | os.PathLike[str]) -> dict[str, st
 
 def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Copy `tensors` into `module`; raises BadInput naming `source` when names or shapes do not fit."""
+    check_fits(module, tensors, source)
+    module.load_state_dict(dict(tensors))
+
+
+def check_fits(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Raise BadInput naming `source`, and the first offender, when names or shapes are not those of `module`."""
     own = module.state_dict()
     kind = type(module).__name__
     if missing := sorted(own.keys() - tensors.keys()):
@@ -83,7 +89,6 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -
         if tensor.shape != own[name].shape:
             shapes = f"{tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
             raise BadInput(f"{source} does not fit {kind}: {name} has shape {shapes}.")
-    module.load_state_dict(dict(tensors))
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:

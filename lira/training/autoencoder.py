@@ -7,7 +7,6 @@ Noise of a random sigma is added to the latent, so that the decoder bears what a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,22 +20,19 @@ from lira.data.emoji import EmojiSet
 from lira.data.scenes import BACKGROUNDS, render, sample_jitter, sample_split
 from lira.decoder import TinyDecoder
 from lira.latents import LatentKind, latent_kind
-from lira.training.loop import STATE_NAME, Ema, LoopSettings, TrainingState, begin, optimise, training_clock
+from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
+from lira.training.recipe import Optimiser
 from lira_runtime.files import atomic_write
 
 BACKGROUND_WEIGHT = 0.3
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of the optimisation."""
-
-    batch: int = 8
-    peak_rate: float = 2e-3
-    warmup_steps: int = 100
-    ema_decay: float = 0.998
-    max_noise: float = 0.15
-    """Largest sigma of the noise on the latent; each picture draws its own, uniformly from 0."""
+BATCH = 8
+MAX_NOISE = 0.15
+"""Largest sigma of the noise on the latent; each picture draws its own, uniformly from 0."""
+SAVE_EVERY = 200
+LOG_EVERY = 50
+OPTIMISER = Optimiser(rate=2e-3, betas=(0.9, 0.99), weight_decay=1e-4, warmup_steps=100, ema_decay=0.998)
 
 
 class Autoencoder(nn.Module):
@@ -101,37 +97,31 @@ def averaged(state: TrainingState, kind: LatentKind) -> Autoencoder:
     return model.eval()
 
 
-def new_state(kind: LatentKind, recipe: Recipe) -> TrainingState:
+def new_state(kind: LatentKind) -> TrainingState:
     """A fresh model with its optimiser and EMA."""
     model = Autoencoder(kind).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.peak_rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=True
-    )
-    return TrainingState(model, optimizer, Ema(model, recipe.ema_decay), settings={"kind": kind.name})
+    return TrainingState(model, adamw(model, OPTIMISER), Ema(model, OPTIMISER.ema_decay), settings={"kind": kind.name})
 
 
-def train(
-    state: TrainingState, emoji: EmojiSet, kind: LatentKind, recipe: Recipe, settings: LoopSettings, out: Path
-) -> None:
-    """Run the loop until the budget is spent, one line of log at intervals."""
+def train(state: TrainingState, emoji: EmojiSet, kind: LatentKind, steps: int, out: Path) -> None:
+    """Run the loop to step `steps`, one line of log at intervals."""
     model = state.model
-    batches = scene_batches(emoji, recipe.batch, seed=1000 + state.step, held_out=False)
-    held_out = scene_batches(emoji, 32, seed=7, held_out=True)
-    check = [next(held_out)]
+    batches = scene_batches(emoji, BATCH, seed=1000 + state.step, held_out=False)
+    check = [next(scene_batches(emoji, 32, seed=7, held_out=True))]
     begun, begun_step = state.seconds, state.step
-    for progress, log in training_clock(state, settings, out / STATE_NAME):
+    for _ in training_steps(state, steps, out / STATE_NAME, SAVE_EVERY):
         image, mask = next(batches)
-        sigma = recipe.max_noise * torch.rand(len(image), 1, 1, 1)
+        sigma = MAX_NOISE * torch.rand(len(image), 1, 1, 1)
         with torch.autocast("cpu", torch.bfloat16):
             made = model(image, sigma)
         loss = reconstruction_loss(made, image, mask)
-        optimise(state, loss, recipe.peak_rate, progress, recipe.warmup_steps)
-        if log:
+        optimise(state, loss, OPTIMISER, steps)
+        if state.step % LOG_EVERY == 0 and state.seconds > begun:
             psnr, thing_psnr = measure(averaged(state, kind), check)
-            rate = (state.step - begun_step) * recipe.batch / (state.seconds - begun)
+            speed = (state.step - 1 - begun_step) * BATCH / (state.seconds - begun)
             print(
                 f"step {state.step:6d}  {state.seconds:6.0f} s  loss {loss.item():.4f}  held-out PSNR {psnr:.2f} dB"
-                f"  on things {thing_psnr:.2f} dB  {rate:.1f} images/s",
+                f"  on things {thing_psnr:.2f} dB  {speed:.1f} images/s",
                 flush=True,
             )
 
@@ -163,13 +153,13 @@ def save_examples(model: Autoencoder, image: Tensor, path: Path) -> None:
         Image.fromarray(pixels.numpy()).save(part, format="PNG")
 
 
-def run(emoji_path: Path, out: Path, kind_name: str, minutes: float, resume: bool) -> None:
-    """Train for `minutes` of training time over all runs, and write weights and examples to `out`.
+def run(emoji_path: Path, out: Path, kind_name: str, steps: int, resume: bool) -> None:
+    """Train to step `steps` over all runs, and write weights and examples to `out`.
 
     Raises BadInput for an unknown kind, or when `out` holds a run and `resume` is not given.
     """
-    kind, recipe = latent_kind(kind_name), Recipe()
-    state, emoji = new_state(kind, recipe), EmojiSet(emoji_path)
+    kind = latent_kind(kind_name)
+    state, emoji = new_state(kind), EmojiSet(emoji_path)
     begin(state, out, resume)
-    train(state, emoji, kind, recipe, LoopSettings(budget=60 * minutes), out)
+    train(state, emoji, kind, steps, out)
     finish(state, emoji, kind, out)

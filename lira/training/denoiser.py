@@ -1,139 +1,128 @@
-"""Train a denoiser by flow matching on packed latents and captions, with a frozen text encoder."""
+"""Train a denoiser by flow matching on encoded data, as a recipe says."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import contextlib
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from lira.checkpoint import save_module
-from lira.flow import TimeDistribution, halting_loss, noised, velocity_loss
+from lira.checkpoint import read_metadata, save_module
+from lira.data.stream import EncodedData
+from lira.flow import halting_loss, noised, velocity_loss
+from lira.latents import latent_kind
 from lira.model import LiRAModel
-from lira.text import TOKENS, TextEncoder
-from lira.training.loop import STATE_NAME, Ema, LoopSettings, TrainingState, optimise, training_clock
+from lira.training.batches import Batch, Batches, Encoded
+from lira.training.launch import Processes
+from lira.training.loop import (
+    STATE_NAME,
+    Ema,
+    TrainingState,
+    adamw,
+    begin,
+    mean_over_processes,
+    optimise,
+    training_steps,
+)
+from lira.training.recipe import Objective, Recipe, resolve, stored
+from lira.training.watch import View, Watch
 from lira_runtime.errors import BadInput
-from lira_runtime.progress import Progress
-from lira_runtime.tokenizer import ClipTokenizer
+from lira_runtime.files import atomic_write
+
+WEIGHTS_NAME = "denoiser.safetensors"
+RECIPE_NAME = "recipe.json"
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of the optimisation."""
-
-    batch: int = 128
-    peak_rate: float = 1e-3
-    warmup_steps: int = 200
-    ema_decay: float = 0.999
-    caption_dropout: float = 0.1
-    halting_weight: float = 0.01
-    halt_probability: float = 0.4
-    """Of the geometric prior over reasoning steps."""
-    times: TimeDistribution = field(default_factory=lambda: TimeDistribution(mu=-1.5, b=1.5, uniform_share=0.2))
+def new_state(recipe: Recipe, d_text: int) -> TrainingState:
+    """A fresh denoiser for text states of width `d_text`, its optimiser and EMA; the same for the same seed."""
+    kind = latent_kind(recipe.model.latent)
+    torch.manual_seed(recipe.run.seed)
+    model = LiRAModel(recipe.model.preset, kind.channels, d_text, kind.patch_size)
+    settings = {"config": recipe.model.preset, "in_channels": str(kind.channels), "d_text": str(d_text)}
+    ema = Ema(model, recipe.optimiser.ema_decay)
+    return TrainingState(model, adamw(model, recipe.optimiser), ema, settings=settings, recipe=recipe.json())
 
 
-@dataclass(frozen=True)
-class Batch:
-    """z_0 (B, C, h, w) float32 and text states (B, M, d_text)."""
-
-    z_0: Tensor
-    text: Tensor
-
-
-@dataclass(frozen=True)
-class PackedScenes:
-    """Latents (N, C, h, w) with the text states of their captions, stored once for each distinct caption."""
-
-    latents: NDArray[np.float16]
-    states: Tensor
-    caption_of: NDArray[np.int64]
-    empty_state: Tensor
-
-    def batches(self, batch: int, caption_dropout: float, seed: int) -> Iterator[Batch]:
-        """Endless batches in a new order every epoch; a share of the captions is replaced by the empty one.
-
-        Raises BadInput when there are fewer scenes than a batch takes.
-        """
-        if len(self.latents) < batch:
-            raise BadInput(f"The data holds {len(self.latents)} scenes, fewer than one batch of {batch}.")
-        return self._batches(batch, caption_dropout, seed)
-
-    def _batches(self, batch: int, caption_dropout: float, seed: int) -> Iterator[Batch]:
-        rng = np.random.default_rng(seed)
-        while True:
-            order = rng.permutation(len(self.latents))
-            for first in range(0, len(order) - batch + 1, batch):
-                index = order[first : first + batch]
-                text = self.states[torch.from_numpy(self.caption_of[index])].float()
-                text[torch.from_numpy(rng.random(batch) < caption_dropout)] = self.empty_state.float()
-                yield Batch(torch.from_numpy(self.latents[index].astype(np.float32)), text)
-
-
-@torch.inference_mode()
-def pack_scenes(
-    latents: NDArray[np.float16], captions: list[str], encoder: TextEncoder, tokenizer: ClipTokenizer, batch: int = 64
-) -> PackedScenes:
-    """Encode every distinct caption once, and the empty one; states are kept as float16."""
-    distinct = sorted(set(captions))
-    index = {caption: i for i, caption in enumerate(distinct)}
-    states = torch.empty(len(distinct) + 1, TOKENS, encoder.width, dtype=torch.float16)
-    with Progress(len(states), "encode captions") as progress, torch.autocast("cpu", torch.bfloat16):
-        for first in range(0, len(states), batch):
-            some = [*distinct, ""][first : first + batch]
-            ids = np.concatenate([tokenizer.encode(caption).ids for caption in some])
-            states[first : first + len(some)] = encoder(torch.from_numpy(ids)).half()
-            progress.advance(len(some))
-    caption_of = np.array([index[caption] for caption in captions])
-    return PackedScenes(latents, states[:-1], caption_of, states[-1])
-
-
-def new_state(config_name: str, in_channels: int, d_text: int, patch_size: int, recipe: Recipe) -> TrainingState:
-    """A fresh denoiser, its optimiser and EMA."""
-    model = LiRAModel(config_name, in_channels, d_text, patch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.peak_rate, weight_decay=0.01, betas=(0.9, 0.98))
-    settings = {"config": config_name, "in_channels": str(in_channels), "d_text": str(d_text)}
-    return TrainingState(model, optimizer, Ema(model, recipe.ema_decay), settings=settings)
-
-
-def training_loss(model: torch.nn.Module, batch: Batch, recipe: Recipe) -> tuple[Tensor, Tensor]:
+def training_loss(model: nn.Module, batch: Batch, objective: Objective, bf16: bool) -> tuple[Tensor, Tensor]:
     """Loss to minimise and, of it, the velocity's mean squared error; both scalars."""
-    t, eps = recipe.times.sample(len(batch.z_0)), torch.randn_like(batch.z_0)
-    with torch.autocast("cpu", torch.bfloat16):
-        v, info = model(noised(batch.z_0, eps, t), t, batch.text)
-    velocity = velocity_loss(v, batch.z_0, eps).mean()
-    halting = halting_loss(info["halting"].float(), recipe.halt_probability).mean()
-    return velocity + recipe.halting_weight * halting, velocity
+    with torch.autocast(batch.z_0.device.type, torch.bfloat16, enabled=bf16):
+        v, info = model(noised(batch.z_0, batch.eps, batch.t), batch.t, batch.text)
+    velocity = velocity_loss(v, batch.z_0, batch.eps).mean()
+    halting = halting_loss(info["halting"].float(), objective.halt_probability).mean()
+    return velocity + objective.halting_weight * halting, velocity
 
 
 def train(
-    state: TrainingState,
-    batches: Iterator[Batch],
-    recipe: Recipe,
-    settings: LoopSettings,
-    out: Path,
-    compiled: bool = False,
+    state: TrainingState, model: nn.Module, recipe: Recipe, batches: Batches, out: Path, watch: Watch | None = None
 ) -> float:
-    """Train until the budget is spent; the weights (float16, EMA) go to out/denoiser.safetensors. Returns the loss."""
-    state.model.train()
-    model: torch.nn.Module = torch.compile(state.model) if compiled else state.model  # type: ignore[assignment]
-    recent: list[float] = []
-    for progress, log in training_clock(state, settings, out / STATE_NAME):
-        loss, velocity = training_loss(model, next(batches), recipe)
-        norm = optimise(state, loss, recipe.peak_rate, progress, recipe.warmup_steps)
-        recent = [*recent[-99:], velocity.item()]
-        if log:
-            mean = sum(recent) / len(recent)
-            print(f"step {state.step:6d}  {state.seconds:6.0f} s  velocity {mean:.4f}  norm {norm:.2f}", flush=True)
-    save_weights(state, out / "denoiser.safetensors")
+    """Train to the recipe's last step; the weights (float16, EMA) go to out/denoiser.safetensors.
+
+    Args:
+        state: fresh, or moved on by a run in `out`. model: its network, as `Processes.prepare` wrapped it.
+
+    Returns:
+        Mean velocity loss of the last 100 steps.
+    """
+    model.train()
+    device = next(state.model.parameters()).device
+    coming, recent = batches.ahead(state.step), deque[float](maxlen=100)
+    with contextlib.closing(coming):
+        for step in training_steps(state, recipe.steps, out / STATE_NAME, recipe.run.save_every):
+            loss, velocity = training_loss(model, next(coming).to(device), recipe.objective, recipe.run.bf16)
+            optimise(state, loss, recipe.optimiser, recipe.steps)
+            mean_loss, mean_velocity = mean_over_processes(torch.stack([loss, velocity]), state.rank)
+            recent.append(mean_velocity)
+            if watch:
+                watch.record(state, mean_loss, mean_velocity, recipe.stage_at(step)[0].batch)
+    save_weights(state, out / WEIGHTS_NAME)
     return sum(recent) / max(1, len(recent))
 
 
 def save_weights(state: TrainingState, path: Path) -> None:
     """Write the EMA weights as float16, with what is needed to build the model in the metadata."""
-    model = state.model
+    model, averaged = state.model, state.averaged()
     assert isinstance(model, LiRAModel)
-    averaged = LiRAModel(model.preset.name, model.in_channels, model.d_text, model.patch_size)
-    averaged.load_state_dict(state.ema.shadow)
-    save_module(averaged, path, torch.float16, {**state.settings, "patch_size": str(model.patch_size)})
+    if state.rank.index == 0:
+        copy = LiRAModel(model.preset.name, model.in_channels, model.d_text, model.patch_size)
+        copy.load_state_dict(averaged)
+        save_module(copy, path, torch.float16, {**state.settings, "patch_size": str(model.patch_size)})
+
+
+def chosen_recipe(name: str | None, overrides: Sequence[str], out: Path, resume: bool) -> Recipe:
+    """The recipe of that name, or the one that the run in `out` stored, with overrides. Raises BadInput."""
+    if name:
+        return resolve(name, overrides)
+    if not resume:
+        raise BadInput("Say which recipe: --recipe NAME, or --resume for the one that the run was started with.")
+    path = out / STATE_NAME
+    text = read_metadata(path).get("recipe", "")
+    if not text:
+        raise BadInput(f"{path} was trained without a recipe: name one with --recipe.")
+    return stored(text, overrides, str(path))
+
+
+def open_data(recipe: Recipe) -> list[EncodedData]:
+    """The encoded folder of each stage. Raises BadInput when one is missing or damaged."""
+    if not recipe.data:
+        raise BadInput("The recipe names no data: give --data FOLDER.")
+    return [EncodedData(f"{recipe.data}/{stage.data}" if stage.data else recipe.data) for stage in recipe.stages]
+
+
+def run(recipe: Recipe, data: Sequence[Encoded], out: Path, resume: bool, view: View = View()) -> float:  # noqa: B008
+    """Train as the recipe says, in `out`; every process of a launcher calls it. Returns what `train` does.
+
+    Raises BadInput for data that does not fit the recipe, a batch that the processes cannot share, a state of another
+    network, or when `out` holds a run and `resume` is not given.
+    """
+    processes = Processes()
+    batches = Batches(recipe, data, [processes.share(stage.batch) for stage in recipe.stages])
+    state = new_state(recipe, data[0].d_text)
+    model = processes.prepare(state)
+    begin(state, out, resume)
+    if state.rank.index:
+        return train(state, model, recipe, batches, out)
+    with atomic_write(out / RECIPE_NAME) as part:
+        part.write_text(recipe.json() + "\n", encoding="utf-8")
+    with Watch(out, state.step, recipe, view) as watch:
+        return train(state, model, recipe, batches, out, watch)

@@ -1,28 +1,41 @@
-"""What every training loop shares: schedule, EMA, resumable state, a clock for logs and checkpoints."""
+"""What every training loop shares: schedule, EMA, resumable state, steps with checkpoints."""
 
+import contextlib
 import json
 import math
 import os
+import signal
+import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
-from lira.checkpoint import fill_module, load_tensors, save_tensors
+from lira.checkpoint import check_fits, load_tensors, save_tensors
+from lira.training.recipe import Optimiser
 from lira_runtime.errors import BadInput
 
 STATE_NAME = "state.safetensors"
-CLIP_NORM = 1.0
-"""Largest gradient norm of a step (spec, training recipe)."""
 
 
-def cosine_rate(step: int, progress: float, warmup_steps: int, floor: float = 0.02) -> float:
-    """The share of the peak learning rate: linear warm-up in steps, then a cosine over `progress` in [0, 1]."""
+def cosine_rate(step: int, steps: int, warmup_steps: int, floor: float = 0.02) -> float:
+    """The share of the peak learning rate at step `step` of `steps`: linear warm-up, under a cosine."""
     warmup = min(1.0, (step + 1) / max(1, warmup_steps))
-    return warmup * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress)))))
+    return warmup * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps)))))
+
+
+@dataclass(frozen=True)
+class Rank:
+    """This process among the `count` that share a run; number 0 alone writes files."""
+
+    index: int = 0
+    count: int = 1
 
 
 class Ema:
@@ -55,15 +68,24 @@ class TrainingState:
     seconds: float = 0.0
     settings: dict[str, str] = field(default_factory=dict)
     """What must be equal between a run and its continuation, e.g. the latent kind."""
+    recipe: str = ""
+    """The resolved recipe as JSON; stored, not compared."""
+    rank: Rank = field(default_factory=Rank)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state as safetensors, whole or not at all."""
+        """Write the state as safetensors, whole or not at all. Every process of the run must call it."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.shadow.items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(v) for name, v in slots.items()}
+        whole = {name: gathered(tensor) for name, tensor in tensors.items()}
         counters = {"step": self.step, "seconds": self.seconds, "settings": self.settings}
-        save_tensors(path, tensors, {"training": json.dumps(counters)})
+        if self.rank.index == 0:
+            save_tensors(path, whole, {"training": json.dumps(counters), "recipe": self.recipe})
+
+    def averaged(self) -> dict[str, Tensor]:
+        """The EMA weights, whole. Every process of the run must call it."""
+        return {name: gathered(tensor) for name, tensor in self.ema.shadow.items()}
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Go back to a saved state. Raises BadInput when it belongs to another model or other settings."""
@@ -73,18 +95,26 @@ class TrainingState:
         counters = json.loads(metadata["training"])
         if counters["settings"] != self.settings:
             raise BadInput(f"{path} was trained with {counters['settings']}, not with {self.settings}.")
-        fill_module(self.model, _below("model.", tensors), str(path))
-        self.ema.shadow = {k: v.to(self.ema.shadow[k].device) for k, v in _below("ema.", tensors).items()}
+        own = self.model.state_dict()
+        check_fits(self.model, _below("model.", tensors), str(path))
+        self.model.load_state_dict({k: _laid_out(v, own[k]) for k, v in _below("model.", tensors).items()})
+        self.ema.shadow = {k: _laid_out(v, self.ema.shadow[k]) for k, v in _below("ema.", tensors).items()}
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in _below("optimizer.", tensors).items():
             index, slot = name.split(".")
             like = parameters[int(index)]
-            # A fused optimiser pairs elements by address, so moments need the parameter's own memory layout.
-            laid_out = torch.empty_like(like, dtype=value.dtype).copy_(value) if value.shape == like.shape else value
-            slots.setdefault(int(index), {})[slot] = laid_out
+            moment = _laid_out(value, like) if value.shape == like.shape and slot != "step" else value
+            slots.setdefault(int(index), {})[slot] = moment
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
         self.step, self.seconds = counters["step"], counters["seconds"]
+
+
+def adamw(module: nn.Module, settings: Optimiser) -> torch.optim.AdamW:
+    """AdamW over all parameters, in one fused kernel."""
+    return torch.optim.AdamW(
+        module.parameters(), lr=settings.rate, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
+    )
 
 
 def begin(state: TrainingState, out: Path, resume: bool) -> None:
@@ -101,50 +131,83 @@ def begin(state: TrainingState, out: Path, resume: bool) -> None:
     torch.manual_seed(state.step)
 
 
-def optimise(state: TrainingState, loss: Tensor, peak_rate: float, progress: float, warmup_steps: int) -> float:
-    """One clipped optimiser step with the scheduled rate, then the EMA. Returns the gradient norm before clipping."""
+def optimise(state: TrainingState, loss: Tensor, settings: Optimiser, steps: int) -> float:
+    """One clipped step of AdamW at the scheduled rate of a run of `steps` steps, then the EMA.
+
+    Returns the gradient norm before clipping. Raises BadInput when loss or gradient is not finite: no weight changes.
+    """
+    rate = settings.rate * cosine_rate(state.step, steps, settings.warmup_steps)
     for group in state.optimizer.param_groups:
-        group["lr"] = peak_rate * cosine_rate(state.step, progress, warmup_steps)
+        group["lr"] = rate
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    norm = nn.utils.clip_grad_norm_(state.model.parameters(), CLIP_NORM)
+    value = float(loss.detach())
+    norm = float(gathered(nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip)))
+    if not (math.isfinite(norm) and math.isfinite(value)):
+        what = f"the loss is {value}" if math.isfinite(norm) else f"the gradient's norm is {norm}"
+        raise BadInput(f"Step {state.step}: {what}; the last checkpoint stands. Lower the learning rate and resume.")
     state.optimizer.step()
     state.step += 1
     state.ema.update(state.model, state.step)
-    return float(norm)
+    return norm
 
 
-@dataclass(frozen=True)
-class LoopSettings:
-    """How long to train, and how often to report (all in seconds)."""
+def training_steps(state: TrainingState, steps: int, checkpoint: Path, save_every: int) -> Generator[int, None, None]:
+    """Yield the number of every step still to do; the caller calls `optimise` once for each.
 
-    budget: float
-    log_every: float = 10.0
-    save_every: float = 120.0
-
-
-def training_clock(
-    state: TrainingState, settings: LoopSettings, checkpoint: Path
-) -> Generator[tuple[float, bool], None, None]:
-    """Yield (progress in [0, 1], whether to log after this step) until the budget of training seconds is spent.
-
-    The caller does one optimiser step for each item. The state is saved at intervals, at the end, and on Ctrl-C.
+    The state is saved every `save_every` steps, at the end, and, between two steps, on the first Ctrl-C or SIGTERM,
+    which then ends the loop with KeyboardInterrupt. An exception in the caller saves nothing, and neither does an
+    interrupt where several processes share the run: they would stop at different steps.
     """
-    last = logged = saved = time.monotonic()
-    try:
-        while state.seconds < settings.budget:
+    with _stop_requests(alone=state.rank.count == 1) as stop:
+        last = time.monotonic()
+        while state.step < steps:
+            yield state.step
             now = time.monotonic()
-            log = now - logged >= settings.log_every
-            logged = now if log else logged
-            yield state.seconds / settings.budget, log
-            now = time.monotonic()
-            state.seconds += now - last
-            last = now
-            if now - saved >= settings.save_every:
+            state.seconds, last = state.seconds + now - last, now
+            if state.step % save_every == 0 or stop.is_set() or state.step >= steps:
                 state.save(checkpoint)
-                saved = now
+            if stop.is_set() and state.step < steps:
+                raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _stop_requests(alone: bool) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets, where the process is `alone`; the second one acts as before."""
+    stop = threading.Event()
+    before: dict[int, Any] = {}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    if alone and threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
     finally:
-        state.save(checkpoint)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def mean_over_processes(values: Tensor, rank: Rank) -> list[float]:
+    """The mean of each value over the processes of the run; each of them must call it."""
+    values = values.detach().float()
+    if rank.count > 1:
+        torch.distributed.all_reduce(values)
+    return (values / rank.count).tolist()
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """A tensor that is whole on every process; one sharded by FSDP is collected from them all."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _laid_out(value: Tensor, like: Tensor) -> Tensor:
+    """`value` where and how `like` lies: device, sharding, and memory layout, which a fused optimiser relies on."""
+    if isinstance(like, DTensor):
+        return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
+    return torch.empty_like(like, dtype=value.dtype).copy_(value)
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

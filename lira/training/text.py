@@ -5,7 +5,6 @@ from the mean of the states, which are what the denoiser pools; afterwards the h
 frozen.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ from lira.checkpoint import save_module
 from lira.data.scenes import BACKGROUNDS, POSITIONS, RELATIONS, SIZES, Scene, sample_split
 from lira.data.vocabulary import VOCABULARY
 from lira.text import FactoredEmbedding, TextEncoder
-from lira.training.loop import STATE_NAME, Ema, LoopSettings, TrainingState, optimise, training_clock
+from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
+from lira.training.recipe import Optimiser
 from lira_runtime.tokenizer import ClipTokenizer
 
 CHOICES: dict[str, list[str | None]] = {
@@ -31,14 +31,10 @@ CHOICES: dict[str, list[str | None]] = {
 """Attribute of `Scene` -> its values; a label is an index into them."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of the optimisation."""
-
-    batch: int = 64
-    peak_rate: float = 1e-3
-    warmup_steps: int = 100
-    ema_decay: float = 0.99
+BATCH = 64
+SAVE_EVERY = 200
+LOG_EVERY = 50
+OPTIMISER = Optimiser(rate=1e-3, betas=(0.9, 0.99), weight_decay=0.0, warmup_steps=100, ema_decay=0.99)
 
 
 class AttributeReader(nn.Module):
@@ -91,29 +87,36 @@ def accuracy(model: AttributeReader, tokenizer: ClipTokenizer, count: int = 512)
     return float(right.float().mean())
 
 
-def new_state(recipe: Recipe, tokenizer: ClipTokenizer) -> TrainingState:
+def new_state(tokenizer: ClipTokenizer) -> TrainingState:
     """A fresh encoder with heads, optimiser and EMA."""
     encoder = TextEncoder("demo")
     silence_unseen_words(encoder, tokenizer)
     model = AttributeReader(encoder)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.peak_rate, weight_decay=0.0, betas=(0.9, 0.99))
-    return TrainingState(model, optimizer, Ema(model, recipe.ema_decay), settings={"stage": "text"})
+    return TrainingState(model, adamw(model, OPTIMISER), Ema(model, OPTIMISER.ema_decay), settings={"stage": "text"})
 
 
-def train(state: TrainingState, tokenizer: ClipTokenizer, recipe: Recipe, settings: LoopSettings, out: Path) -> None:
-    """Train until the budget is spent and write `text_encoder.safetensors` (float16, EMA weights) to `out`."""
-    rng = np.random.default_rng(state.step)
-    for progress, log in training_clock(state, settings, out / STATE_NAME):
-        scenes = [sample_split(rng, held_out=False) for _ in range(recipe.batch)]
+def train(state: TrainingState, tokenizer: ClipTokenizer, steps: int, out: Path) -> None:
+    """Train to step `steps` and write `text_encoder.safetensors` (float16, EMA weights) to `out`."""
+    for step in training_steps(state, steps, out / STATE_NAME, SAVE_EVERY):
+        rng = np.random.default_rng((1, step))
+        scenes = [sample_split(rng, held_out=False) for _ in range(BATCH)]
         with torch.autocast("cpu", torch.bfloat16):
             views = state.model(tokenise(tokenizer, [scene.caption for scene in scenes]))
         wanted = labels(scenes)
         loss = torch.stack([F.cross_entropy(view[n].float(), wanted[n]) for view in views for n in CHOICES]).sum()
-        optimise(state, loss, recipe.peak_rate, progress, recipe.warmup_steps)
-        if log:
+        optimise(state, loss, OPTIMISER, steps)
+        if state.step % LOG_EVERY == 0:
             print(f"step {state.step:6d}  {state.seconds:6.0f} s  loss {loss.item():.4f}", flush=True)
     model = AttributeReader(TextEncoder("demo"))
     model.load_state_dict(state.ema.shadow)
     model.eval()
     print(f"held-out captions read right: {accuracy(model, tokenizer):.1%}")
     save_module(model.encoder, out / "text_encoder.safetensors", torch.float16, {"preset": "demo"})
+
+
+def run(out: Path, steps: int, resume: bool) -> None:
+    """Train to step `steps` over all runs. Raises BadInput when `out` holds a run and `resume` is not given."""
+    tokenizer = ClipTokenizer.vendored()
+    state = new_state(tokenizer)
+    begin(state, out, resume)
+    train(state, tokenizer, steps, out)

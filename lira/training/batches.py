@@ -1,0 +1,111 @@
+"""What a step of the denoiser's training sees: a function of the recipe, the data and the step alone.
+
+Times, dropped captions and a seed of each sample's noise come from one generator of (seed, step), for the global
+batch; every process then reads and draws its own part. So the number of processes changes nothing, and neither does an
+interruption.
+"""
+
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lira.data.stream import Stream
+from lira.latents import LatentKind
+from lira.training.recipe import Recipe, Stage
+from lira_runtime.errors import BadInput
+
+
+class Encoded(Protocol):
+    """Encoded samples, read at random; `lira.data.stream.EncodedData` and `lira.data.synthetic` are."""
+
+    kind: LatentKind
+    size: int
+    """Side of the pictures, in px."""
+    d_text: int
+    empty_state: Tensor
+    """(M, d_text)."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> tuple[Tensor, Tensor]:
+        """Latent (C, h, w) and text states (M, d_text), float32."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """z_0 and eps (b, C, h, w), text states (b, M, d_text), times t (b,); float32."""
+
+    z_0: Tensor
+    text: Tensor
+    t: Tensor
+    eps: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        return Batch(self.z_0.to(device), self.text.to(device), self.t.to(device), self.eps.to(device))
+
+
+class Batches:
+    """The batches of a recipe's steps, this process's part of each.
+
+    Args:
+        data: one for each stage. share: the part of each stage's global batch that is this process's.
+
+    Raises:
+        BadInput: data of another latent kind, text width or size than its stage's.
+    """
+
+    def __init__(self, recipe: Recipe, data: Sequence[Encoded], shares: Sequence[slice]) -> None:
+        for number, (stage, encoded) in enumerate(zip(recipe.stages, data, strict=True), 1):
+            _check(number, stage, encoded, recipe.model.latent, data[0].d_text)
+        self._recipe = recipe
+        self._stages = {
+            stage: (encoded, Stream(encoded, recipe.run.seed), share)
+            for stage, encoded, share in zip(recipe.stages, data, shares, strict=True)
+        }
+
+    def draw(self, step: int) -> Batch:
+        """The batch of step `step`, from 0."""
+        recipe = self._recipe
+        stage, within = recipe.stage_at(step)
+        data, stream, share = self._stages[stage]
+        generator = _generator(recipe.run.seed, step)
+        t = recipe.times.at(step).sample(stage.batch, generator)[share]
+        dropped = (torch.rand(stage.batch, generator=generator) < recipe.objective.caption_dropout)[share]
+        noise_seeds = torch.randint(2**62, (stage.batch,), generator=generator)[share]
+        indices = stream.indices(within * stage.batch + share.start, share.stop - share.start)
+        latents, texts = zip(*(data.read(int(index)) for index in indices), strict=True)
+        z_0, text = torch.stack(latents), torch.stack(texts)
+        text[dropped] = data.empty_state.float()
+        eps = [torch.randn(z_0.shape[1:], generator=torch.Generator().manual_seed(int(seed))) for seed in noise_seeds]
+        return Batch(z_0, text, t, torch.stack(eps))
+
+    def ahead(self, first: int) -> Generator[Batch, None, None]:
+        """The batches of the steps from `first` on, each read while the one before is used."""
+        with ThreadPoolExecutor(1, "batches") as reader:
+            pending = reader.submit(self.draw, first)
+            while True:
+                batch = pending.result()
+                first += 1
+                pending = reader.submit(self.draw, first)
+                yield batch
+
+
+def _generator(seed: int, step: int) -> torch.Generator:
+    mixed = int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(mixed >> 1)
+
+
+def _check(number: int, stage: Stage, data: Encoded, latent: str, d_text: int) -> None:
+    where = f"Stage {number} trains"
+    if data.kind.name != latent:
+        raise BadInput(f"{where} {latent} latents, but its data holds {data.kind.name}.")
+    if data.size != stage.resolution:
+        raise BadInput(f"{where} at {stage.resolution} px, but its data holds pictures of {data.size} px.")
+    if data.d_text != d_text:
+        raise BadInput(f"{where} on text states of width {data.d_text}, the first stage on {d_text}.")

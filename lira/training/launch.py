@@ -1,0 +1,45 @@
+"""The processes of a run: one, or as many as a launcher started (`accelerate launch`, `torchrun`), on CPUs or GPUs.
+
+`accelerate launch -m lira.training.cli denoiser ...` runs what `lira-train denoiser ...` does on one. Plain data
+parallelism copies the model to every process; FSDP (version 2, NO_WRAP in accelerate's configuration) shards weights,
+EMA and moments.
+"""
+
+import os
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from lira.training.loop import Ema, Rank, TrainingState
+from lira_runtime.errors import BadInput
+
+
+class Processes:
+    """This process and its fellows, as accelerate finds them in the environment."""
+
+    def __init__(self) -> None:
+        if os.environ.get("ACCELERATE_USE_FSDP") == "true" and os.environ.get("FSDP_VERSION", "1") != "2":
+            raise BadInput("FSDP is used in its second version: set fsdp_version: 2 in accelerate's configuration.")
+        self._accelerator = Accelerator()
+        self.device: torch.device = self._accelerator.device
+        self.rank = Rank(self._accelerator.process_index, self._accelerator.num_processes)
+
+    def share(self, batch: int) -> slice:
+        """This process's part of a global batch. Raises BadInput unless every part is of one, even size.
+
+        The reasoning loop trains even and odd places of a batch differently, so a part must start at an even one.
+        """
+        count = self.rank.count
+        if batch % count or (count > 1 and batch // count % 2):
+            raise BadInput(f"A batch of {batch} cannot be shared by {count} processes: use a multiple of {2 * count}.")
+        part = batch // count
+        return slice(self.rank.index * part, (self.rank.index + 1) * part)
+
+    def prepare(self, state: TrainingState) -> nn.Module:
+        """Move a fresh state to this process's device and shard it where FSDP is on; returns the module to call."""
+        state.model.to(self.device)
+        wrapped, optimizer = self._accelerator.prepare(state.model, state.optimizer)
+        state.optimizer, state.rank = optimizer.optimizer, self.rank
+        state.ema = Ema(state.model, state.ema.decay)
+        return wrapped
