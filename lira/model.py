@@ -9,12 +9,14 @@ final norm + projection -> velocity
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lira.checkpoint import load_module, read_metadata
 from lira.layers import CrossStateFusion, HyperConnection, MixFFN, SelectiveScan2D, modulate, sincos_positions
 from lira.presets import Preset, get_preset
 from lira.reasoning import ReasoningLoop
@@ -161,3 +163,15 @@ class LiRAModel(nn.Module):
         shift, scale = self.final_modulation(cond).chunk(2, dim=-1)
         patches = self.final_proj(modulate(tokens, shift, scale)).permute(0, 3, 1, 2)
         return F.pixel_shuffle(patches, self.patch_size) if self.patch_size > 1 else patches
+
+
+def load_denoiser(path: Path) -> LiRAModel:
+    """The network of a denoiser.safetensors, in evaluation mode. Raises BadInput when it is none, or damaged."""
+    stored = read_metadata(path)
+    try:
+        sizes = [int(stored[name]) for name in ("in_channels", "d_text", "patch_size")]
+        model = LiRAModel(stored["config"], *sizes)
+    except (KeyError, ValueError) as error:
+        raise BadInput(f"{path} does not say which network it belongs to: {error}.") from error
+    load_module(model, path)
+    return model.eval()

@@ -5,6 +5,7 @@ the shards DIR/00000.tar .. is KEY.latent.npy, KEY.text.npy and KEY.txt, the cap
 """
 
 import io
+from collections.abc import Sized
 from pathlib import Path
 
 import msgspec
@@ -92,7 +93,7 @@ class Stream:
     can be resumed at any step, with any number of processes.
     """
 
-    def __init__(self, data: EncodedData, seed: int) -> None:
+    def __init__(self, data: Sized, seed: int) -> None:
         self._length, self._seed = len(data), seed
         self._epoch, self._order = -1, np.empty(0, np.int64)
 

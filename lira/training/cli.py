@@ -82,6 +82,42 @@ def denoiser_command(
     denoiser.run(recipe, denoiser.open_data(recipe), out, resume, View(json, tensorboard))
 
 
+@command.command("student")
+@click.option("--teacher", type=FOLDER, required=True, help="Weights of the trained denoiser, denoiser.safetensors.")
+@click.option("--data", type=FOLDER, required=True, help="Folder that lira-encode wrote; its texts are drawn.")
+@click.option("--recipe", "recipe_name", default="turbo-demo", show_default=True, help="A name or a .toml file.")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe.")
+@click.option("--json", is_flag=True, help="JSON lines on stderr.")
+@out_option
+@threads_option
+@resume_option
+def student_command(
+    teacher: Path,
+    data: Path,
+    recipe_name: str,
+    overrides: tuple[str, ...],
+    json: bool,
+    out: Path,
+    threads: int,
+    resume: bool,
+) -> None:
+    """A denoiser that draws in a few steps without guidance, distilled from a trained one.
+
+    The teacher's drawings are made first and kept in OUT/trajectories; a run that was stopped before they were complete
+    is started again as it was, later with --resume.
+    """
+    import torch
+
+    from lira.data.stream import EncodedData
+    from lira.training import student
+    from lira.training.recipe import resolve_as
+    from lira.training.watch import View
+
+    torch.set_num_threads(threads)
+    recipe = resolve_as(student.StudentRecipe, recipe_name, overrides)
+    student.run(teacher, EncodedData(data), recipe, out, resume, View(json))
+
+
 main = cli_guard(command)
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -23,6 +23,7 @@ NotNegative = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
 LogSNR = Annotated[float, Meta(ge=-30, le=30)]
+AnyRecipe = TypeVar("AnyRecipe", bound=Struct)
 
 
 class Model(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,7 +139,12 @@ def recipe_names() -> list[str]:
 
 
 def resolve(source: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a name or of a .toml file, with `section.key=value` overrides. Raises BadInput."""
+    """The denoiser's recipe of a name or of a .toml file, with `section.key=value` overrides. Raises BadInput."""
+    return resolve_as(Recipe, source, overrides)
+
+
+def resolve_as(kind: type[AnyRecipe], source: str, overrides: Sequence[str] = ()) -> AnyRecipe:
+    """`resolve` for recipes of any kind. Raises BadInput."""
     path = Path(source) if source.endswith(".toml") else resources.files("lira") / "recipes" / f"{source}.toml"
     if not source.endswith(".toml") and source not in recipe_names():
         raise BadInput(f"Unknown recipe '{source}': choose one of {', '.join(recipe_names())}, or name a .toml file.")
@@ -148,7 +154,7 @@ def resolve(source: str, overrides: Sequence[str] = ()) -> Recipe:
         raise BadInput(f"No recipe at {source}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"Recipe {source} is no readable TOML: {error}.") from error
-    return _checked(tree, overrides, source)
+    return _checked(kind, tree, overrides, source)
 
 
 def stored(text: str, overrides: Sequence[str], source: str) -> Recipe:
@@ -157,14 +163,14 @@ def stored(text: str, overrides: Sequence[str], source: str) -> Recipe:
         tree = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise BadInput(f"The recipe in {source} is damaged: {error}.") from error
-    return _checked(tree, overrides, source)
+    return _checked(Recipe, tree, overrides, source)
 
 
-def _checked(tree: dict[str, Any], overrides: Sequence[str], source: str) -> Recipe:
+def _checked(kind: type[AnyRecipe], tree: dict[str, Any], overrides: Sequence[str], source: str) -> AnyRecipe:
     for override in overrides:
         _override(tree, override)
     try:
-        return msgspec.convert(tree, Recipe)
+        return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
         raise BadInput(f"Recipe {source}{' with its overrides' if overrides else ''}: {error}.") from error
 
