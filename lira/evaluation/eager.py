@@ -1,0 +1,99 @@
+"""Draw with the eager model, by the runtime's sampler and from its noise, with the reasoning loop or without it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lira.checkpoint import load_tensors, read_metadata
+from lira.evaluation.drawing import Artist, Options, Picture
+from lira.model import LiRAModel
+from lira.reasoning import Reasoned, ReasoningLoop
+from lira_export.sources import Models, Request, load_models
+from lira_runtime.errors import BadInput
+from lira_runtime.noise import initial_noise
+from lira_runtime.sampler import check_guidance, guided, sample, shifted_sigmas
+from lira_runtime.tokenizer import ClipTokenizer
+
+CONSTANT_FILE = "reasoning_constant.safetensors"
+"""Beside the weights: `plan` (w,), the learned plan that stands for the whole loop."""
+REASONING = ("on", "constant")
+BATCH = 16
+
+
+class ConstantPlan(nn.Module):
+    """In the place of a reasoning loop: the same plan (w,) for every prompt, in no steps."""
+
+    plan: Tensor
+
+    def __init__(self, loop: ReasoningLoop, plan: Tensor) -> None:
+        super().__init__()
+        self.out_proj = loop.out_proj
+        self.register_buffer("plan", plan)
+
+    def forward(self, tokens: Tensor, text: Tensor, time: Tensor) -> Reasoned:
+        """The arguments of `ReasoningLoop.forward`; plan (B, w) and 0 steps (B,)."""
+        return Reasoned(self.plan.expand(len(time), -1), torch.zeros(len(time), dtype=torch.int64))
+
+
+def eager_artist(folder: Path, reasoning: str, options: Options) -> Artist:
+    """Draws with a checkpoint folder; reasoning is one of REASONING.
+
+    Raises BadInput when weights are missing, damaged or of another shape.
+    """
+    config = read_metadata(folder / "denoiser.safetensors").get("config")
+    if config is None:
+        raise BadInput(f"{folder / 'denoiser.safetensors'} does not say its config.")
+    models = load_models(Request(config, checkpoint=folder))
+    if reasoning == "constant":
+        silence_reasoning(models.denoiser, folder / CONSTANT_FILE)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    usual = models.sampler
+    steps = usual.steps if options.steps is None else options.steps
+    guidance = usual.guidance if options.guidance is None else options.guidance
+    check_guidance(guidance)
+    sigmas = shifted_sigmas(steps, usual.shift)
+
+    def draw(prompts: Sequence[str]) -> Iterator[Picture]:
+        for first in range(0, len(prompts), BATCH):
+            yield from draw_batch(models, prompts[first : first + BATCH], first, sigmas, guidance)
+
+    used = {"checkpoint": str(folder), "reasoning": reasoning, "steps": steps, "guidance": guidance}
+    return Artist(f"{folder.name} (eager, reasoning {reasoning})", used, draw)
+
+
+def silence_reasoning(denoiser: LiRAModel, path: Path) -> None:
+    """Put the constant plan of the file in the place of the loop. Raises BadInput when it does not fit."""
+    tensors, _ = load_tensors(path)
+    width = denoiser.preset.reasoning_width
+    if "plan" not in tensors or tensors["plan"].shape != (width,):
+        raise BadInput(f"{path} must hold a tensor named plan of {width} numbers.")
+    denoiser.reasoning = ConstantPlan(denoiser.reasoning, tensors["plan"].float())  # type: ignore[assignment]
+
+
+@torch.inference_mode()
+def draw_batch(
+    models: Models, prompts: Sequence[str], first_seed: int, sigmas: list[float], guidance: float
+) -> list[Picture]:
+    """Pictures (H, W, 3) uint8 of the prompts, from the noise of the seeds first_seed, first_seed + 1, ..."""
+    text, empty = encode(models, prompts), encode(models, [""]).expand(len(prompts), -1, -1)
+    shape = models.kind.shape(models.resolution, models.resolution)
+    noise = [initial_noise(first_seed + i, shape) for i in range(len(prompts))]
+
+    def velocity(x: Tensor, sigma: float, states: Tensor) -> Tensor:
+        return models.denoiser(x, torch.full((len(x),), sigma), states)[0]
+
+    x = torch.from_numpy(np.concatenate(noise))
+    for step in sample(guided(velocity, text, empty, guidance), x, sigmas, models.sampler.method):
+        x = step.x
+    pixels = models.decoder(x).clamp(0, 1) * 255 + 0.5
+    return list(pixels.permute(0, 2, 3, 1).to(torch.uint8).numpy())
+
+
+def encode(models: Models, prompts: Sequence[str]) -> Tensor:
+    """Text states (b, 77, d_text) float32."""
+    tokenizer = ClipTokenizer.vendored()
+    return models.text_encoder(torch.from_numpy(np.concatenate([tokenizer.encode(prompt).ids for prompt in prompts])))
