@@ -1,5 +1,6 @@
 """Fluent Emoji (3-D, MIT licence) as RGBA sprites, from the npm package's .tgz or a folder that holds it unpacked."""
 
+import hashlib
 import io
 import tarfile
 import zlib
@@ -29,6 +30,11 @@ class EmojiSet:
     def names(self) -> tuple[str, ...]:
         """All names, in the vocabulary's order."""
         return tuple(VOCABULARY)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the vocabulary's pictures, by name."""
+        return hashlib.sha256(b"".join(n.encode() + self._files[n] for n in sorted(self._files))).hexdigest()
 
     def sprite(self, name: str, size: int) -> "Sprite":
         """The picture called `name`, resized to `size` x `size` px; cached."""

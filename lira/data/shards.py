@@ -55,8 +55,8 @@ class ShardSet:
         cache: folder for copies of remote shards.
 
     Raises:
-        BadInput: no shard found, more than 1 % of them damaged (fewer are named on stderr and skipped), or a remote
-            shard without a cache folder.
+        BadInput: no shard or no sample found, more than 1 % of the shards damaged (fewer are named on stderr and
+            skipped), or a remote shard without a cache folder.
     """
 
     def __init__(self, urls: Sequence[str] | str, cache: Path | None = None) -> None:
@@ -72,6 +72,8 @@ class ShardSet:
                 self.damaged.append(url)
                 print(f"warning: shard {url} is skipped: {error}.", file=sys.stderr, flush=True)
         check_loss(len(self.damaged), len(found), f"shards ({', '.join(self.damaged[:3])})")
+        if not any(shard.keys for shard in self._shards):
+            raise BadInput(f"There is no sample in {found[0]}{' ..' if len(found) > 1 else ''}.")
         self._ends = np.cumsum([len(shard.keys) for shard in self._shards])
 
     def __len__(self) -> int:
@@ -125,7 +127,11 @@ def read_index(path: Path) -> ShardIndex:
         # tarfile takes a damaged header, or the end of the file, for the archive's end; only zeros are one.
         if archive.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
             raise tarfile.ReadError(f"damaged or cut off at byte {archive.offset}")
-    return ShardIndex(path, keys, extensions, np.array(offsets), np.array(sizes), np.array([*first, len(offsets)]))
+    return ShardIndex(path, keys, extensions, *map(_integers, (offsets, sizes, [*first, len(offsets)])))
+
+
+def _integers(numbers: list[int]) -> NDArray[np.int64]:
+    return np.array(numbers, np.int64)
 
 
 def _files(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

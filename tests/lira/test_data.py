@@ -7,36 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lira.autoencoder import DemoEncoder
 from lira.data.emoji import EmojiSet
-from lira.data.pack import distinct_scenes, load_packed, pack
 from lira.data.scenes import BACKGROUNDS, POSITIONS, Scene, is_held_out, placements, render, sample_scene, sample_split
 from lira.data.vocabulary import VOCABULARY
-from lira.latents import LATENT_KINDS
 from lira_runtime.errors import BadInput
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A package of stand-in pictures: an opaque disc of a colour of its own for every name."""
-    root = tmp_path_factory.mktemp("emoji") / "package" / "assets"
-    root.mkdir(parents=True)
-    y, x = np.mgrid[:64, :64] - 31.5
-    for index, code in enumerate(VOCABULARY.values()):
-        picture = np.zeros((64, 64, 4), np.uint8)
-        picture[x**2 + y**2 < 30**2] = (index + 20, 255 - index, 40, 255)
-        Image.fromarray(picture).save(root / f"{code}.webp", lossless=True)
-    return root.parent
-
-
-@pytest.fixture(scope="session")
-def emoji(folder: Path) -> EmojiSet:
-    return EmojiSet(folder)
 
 
 @pytest.mark.parametrize(
@@ -173,9 +151,9 @@ def test_names_are_simple_and_no_two_share_a_picture() -> None:
     assert all(re.fullmatch(r"[a-z-]+( [a-z-]+){0,2}", name) for name in VOCABULARY)
 
 
-def test_an_archive_and_its_folder_give_the_same_pictures(folder: Path, emoji: EmojiSet, tmp_path: Path) -> None:
+def test_an_archive_and_its_folder_give_the_same_pictures(emoji_folder: Path, emoji: EmojiSet, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "package.tgz", "w:gz") as archive:
-        archive.add(folder, "package")
+        archive.add(emoji_folder, "package")
     packed = EmojiSet(tmp_path / "package.tgz")
     assert np.array_equal(packed.sprite("owl", 96).colour, emoji.sprite("owl", 96).colour)
 
@@ -190,30 +168,3 @@ def test_a_missing_package_a_broken_archive_and_a_missing_picture_are_refused(tm
         archive.addfile(tarfile.TarInfo("package/readme"), io.BytesIO())
     with pytest.raises(BadInput, match="lacks"):
         EmojiSet(tmp_path / "empty.tgz").sprite("owl", 64)
-
-
-def test_packed_scenes_are_distinct_seeded_and_of_the_training_split() -> None:
-    items = list(distinct_scenes(2000, seed=4))
-    assert len(set(items)) == 2000
-    assert items == list(distinct_scenes(2000, seed=4))
-    assert set(items) != set(distinct_scenes(2000, seed=5))
-    assert not any(is_held_out(scene) for scene, _ in items)
-
-
-def test_packing_keeps_latents_and_captions_in_one_order(emoji: EmojiSet) -> None:
-    torch.manual_seed(0)
-    encoder = DemoEncoder(LATENT_KINDS["demo"]).eval()
-    latents, captions = pack(emoji, encoder, count=70, seed=1)
-    scene, jitter = list(distinct_scenes(70, seed=1))[66]
-    picture = torch.from_numpy(render(scene, emoji, jitter)).permute(2, 0, 1)[None] / 255
-    with torch.no_grad():
-        alone = encoder(picture)[0].numpy()
-    assert latents.shape == (70, 4, 32, 32)
-    assert latents.dtype == np.float16
-    assert captions[66] == scene.caption
-    assert np.abs(latents[66] - alone).mean() < 0.05 * np.abs(alone).mean()
-
-
-def test_a_folder_without_packed_latents_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no packed latents"):
-        load_packed(tmp_path)

@@ -1,0 +1,192 @@
+"""Pictures with captions -> shards of latents and text states, which training reads.
+
+Every shard follows from its own pictures alone and is written whole or not at all, so a run that was cut off at any
+moment goes on at the first shard that is missing, and the result is the same.
+"""
+
+import hashlib
+import io
+import sys
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lira.data.shards import check_loss, read_index
+from lira.data.sources import BadSample, ImageSource, Picture
+from lira.data.stream import (
+    CAPTION,
+    DESCRIPTION_NAME,
+    EMPTY_STATE_NAME,
+    LATENT,
+    TEXT,
+    Description,
+    read_description,
+    shard_name,
+)
+from lira.latents import LatentKind
+from lira.text import TextEncoder
+from lira_runtime.errors import BadInput
+from lira_runtime.files import atomic_write
+from lira_runtime.progress import Progress
+from lira_runtime.tokenizer import ClipTokenizer
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The two frozen networks, on one device."""
+
+    kind: LatentKind
+    image: nn.Module
+    text: TextEncoder
+    tokenizer: ClipTokenizer
+    device: str
+
+    @torch.inference_mode()
+    def latents(self, pictures: list[Picture]) -> Tensor:
+        """Diffusion latents (b, C, h, w), float16. Raises BadInput where float16 cannot hold them."""
+        pixels = torch.from_numpy(np.stack([picture.pixels for picture in pictures])).to(self.device)
+        latents = self.image(pixels.permute(0, 3, 1, 2).float().div_(255)).half().cpu()
+        if not latents.isfinite().all():
+            raise BadInput(f"the image encoder gives NaN, or values beyond float16, near {pictures[0].key}.")
+        return latents
+
+    @torch.inference_mode()
+    def states(self, captions: list[str]) -> Tensor:
+        """Text states (b, M, d_text), float16."""
+        ids = torch.from_numpy(np.concatenate([self.tokenizer.encode(caption).ids for caption in captions]))
+        return self.text(ids.to(self.device)).half().cpu()
+
+
+def encode_folder(
+    source: ImageSource, encoders: Encoders, out: Path, shard_size: int, batch: int, progress: Progress
+) -> Description:
+    """Encode all of `source` into the folder `out`, going on where an earlier run stopped; returns what it holds.
+
+    Raises BadInput when `out` holds something else, or when more than 1 % of the pictures cannot be used.
+    """
+    description = _describe(source, encoders, shard_size)
+    if _begin(out, description):
+        return read_description(out)
+    with atomic_write(out / EMPTY_STATE_NAME) as part:
+        part.write_bytes(_npy(encoders.states([""])[0]))
+    samples = 0
+    with ThreadPoolExecutor(torch.get_num_threads()) as readers:
+        for number, first in enumerate(range(0, len(source), shard_size)):
+            indices = range(first, min(first + shard_size, len(source)))
+            path = out / shard_name(number)
+            if not path.exists():
+                _write_shard(path, source, indices, encoders, batch, readers, progress)
+            samples += len(read_index(path).keys)
+            check_loss(indices.stop - samples, len(source), "pictures")
+            progress.update(indices.stop)
+    done = msgspec.structs.replace(description, samples=samples, skipped=len(source) - samples)
+    _write_description(out, done)
+    return done
+
+
+def _describe(source: ImageSource, encoders: Encoders, shard_size: int) -> Description:
+    encoders.kind.shape(source.size, source.size)
+    return Description(
+        latent=encoders.kind.name,
+        size=source.size,
+        text_preset=encoders.text.preset.name,
+        d_text=encoders.text.width,
+        encoder=weights_digest(encoders.image),
+        text_encoder=weights_digest(encoders.text),
+        source=source.description,
+        shard_size=shard_size,
+        shards=-(-len(source) // shard_size),
+    )
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 of a module's parameters and buffers, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _begin(out: Path, description: Description) -> bool:
+    """Make `out` ready; whether it is complete already. Raises BadInput when it holds anything else."""
+    out.mkdir(parents=True, exist_ok=True)
+    for part in out.glob(".lira-*.part"):  # of a run that was killed
+        part.unlink()
+    if not (out / DESCRIPTION_NAME).exists():
+        if any(out.iterdir()):
+            raise BadInput(f"{out} is not empty and holds no encoded data; choose another folder.")
+        _write_description(out, description)
+        return False
+    found = read_description(out)
+    for field in msgspec.structs.fields(Description):
+        old, new = getattr(found, field.name), getattr(description, field.name)
+        if field.name not in ("samples", "skipped") and old != new:
+            raise BadInput(f"{out} was begun with another {field.name} ({old}, now {new}); choose another folder.")
+    return found.samples > 0
+
+
+def _write_description(out: Path, description: Description) -> None:
+    with atomic_write(out / DESCRIPTION_NAME) as part:
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(description)) + b"\n")
+
+
+def _write_shard(
+    path: Path,
+    source: ImageSource,
+    indices: range,
+    encoders: Encoders,
+    batch: int,
+    readers: ThreadPoolExecutor,
+    progress: Progress,
+) -> None:
+    with atomic_write(path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for found in _read_ahead(source, indices, batch, readers):
+            pictures = [picture for picture in found if picture is not None]
+            if pictures:
+                latents = encoders.latents(pictures)
+                states = encoders.states([picture.caption for picture in pictures])
+            for place, picture in enumerate(pictures):
+                _add(archive, f"{picture.key}.{LATENT}", _npy(latents[place]))
+                _add(archive, f"{picture.key}.{TEXT}", _npy(states[place]))
+                _add(archive, f"{picture.key}.{CAPTION}", picture.caption.encode())
+            progress.advance(len(found))
+
+
+def _read_ahead(
+    source: ImageSource, indices: range, batch: int, readers: ThreadPoolExecutor
+) -> Iterator[list[Picture | None]]:
+    """Batches of pictures; one is read while the one before is encoded."""
+    pending = readers.map(lambda index: _read(source, index), indices[:batch])
+    for first in range(batch, len(indices) + batch, batch):
+        ready = list(pending)
+        pending = readers.map(lambda index: _read(source, index), indices[first : first + batch])
+        yield ready
+
+
+def _read(source: ImageSource, index: int) -> Picture | None:
+    """A picture, or None where it cannot be used, which is said on stderr."""
+    try:
+        return source.picture(index)
+    except BadSample as bad:
+        print(f"warning: skipped: {bad}.", file=sys.stderr, flush=True)
+        return None
+
+
+def _npy(tensor: Tensor) -> bytes:
+    file = io.BytesIO()
+    np.save(file, tensor.numpy(), allow_pickle=False)
+    return file.getvalue()
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)  # time and owner are zero, so equal contents are equal files
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
