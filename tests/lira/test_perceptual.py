@@ -12,7 +12,7 @@ from lira.training import perceptual
 from lira.training.perceptual import (
     SCALE_WEIGHTS,
     LpipsDistance,
-    StructuralDistance,
+    PyramidDistance,
     laplacian_bands,
     ms_ssim,
     perceptual_distance,
@@ -40,7 +40,7 @@ def test_a_constant_offset_is_in_the_low_pass_band_alone() -> None:
 def test_ms_ssim_of_two_flat_pictures_is_the_luminance_term_of_the_last_scale() -> None:
     a, b, floor = 0.2, 0.6, 0.01**2
     wanted = ((2 * a * b + floor) / (a * a + b * b + floor)) ** SCALE_WEIGHTS[-1]
-    found = ms_ssim(torch.full((1, 1, 192, 192), a).double(), torch.full((1, 1, 192, 192), b).double())
+    found = ms_ssim(torch.full((1, 3, 192, 192), a).double(), torch.full((1, 3, 192, 192), b).double())
     assert float(found) == pytest.approx(wanted, abs=1e-6)
 
 
@@ -65,27 +65,34 @@ def test_the_finest_scale_is_ssim_as_the_paper_writes_it(monkeypatch: pytest.Mon
     monkeypatch.setattr(perceptual, "SCALE_WEIGHTS", (1.0, 0.0))
     monkeypatch.setattr(perceptual, "SMALLEST_SIDE", 20)
     monkeypatch.setattr(torch.nn.functional, "avg_pool2d", lambda x, _: x)
-    assert float(ms_ssim(made, image)) == pytest.approx(plain_contrast(made[0, 0], image[0, 0]), abs=1e-9)
+    both = (made.expand(1, 3, 24, 20), image.expand(1, 3, 24, 20))
+    assert float(ms_ssim(*both)) == pytest.approx(plain_contrast(made[0, 0], image[0, 0]), abs=1e-9)
 
 
-def test_an_equal_picture_is_at_distance_zero_and_blur_is_further_than_a_slight_shade() -> None:
-    image, distance = noise(2, 3, 176, 176), StructuralDistance()
+def test_an_equal_picture_is_at_distance_zero_and_a_shade_is_in_one_band_of_four() -> None:
+    image, distance = noise(2, 3, 176, 176), PyramidDistance()
+    assert distance(image, image).abs().max() == 0
+    torch.testing.assert_close(distance(image + 0.2, image), torch.full((2,), 0.2 / 4))
+
+
+def test_equal_pictures_have_ms_ssim_one_and_blur_lowers_it_more_than_a_shade_of_equal_error() -> None:
+    image = noise(2, 3, 176, 176)
     blurred = torch.nn.functional.avg_pool2d(image, 5, 1, 2)
-    assert distance(image, image).abs().max() < 1e-6
     shade = float((blurred - image).square().mean().sqrt())
-    assert (distance(blurred, image) > 1.5 * distance(image + shade, image)).all(), "of equal mean squared error"
+    torch.testing.assert_close(ms_ssim(image, image), torch.ones(2))
+    assert (ms_ssim(blurred, image) < ms_ssim(image + shade, image)).all()
 
 
 def test_the_gradient_is_finite_at_the_optimum() -> None:
     image = noise(1, 3, 176, 176)
     made = image.clone().requires_grad_()
-    StructuralDistance()(made, image).sum().backward()
+    PyramidDistance()(made, image).sum().backward()
     assert torch.isfinite(made.grad).all()
 
 
 def test_a_picture_too_small_for_the_coarsest_window_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 161 px"):
-        ms_ssim(noise(1, 1, 160, 256), noise(1, 1, 160, 256))
+        ms_ssim(noise(1, 3, 160, 256), noise(1, 3, 160, 256))
 
 
 class FakeLpips(torch.nn.Module):
@@ -107,7 +114,7 @@ def test_lpips_is_taken_only_with_its_weights_at_hand(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "lpips", package)
     monkeypatch.setattr(perceptual.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    assert isinstance(perceptual_distance(), StructuralDistance), "the package would download them"
+    assert isinstance(perceptual_distance(), PyramidDistance), "the package would download them"
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / perceptual.LPIPS_WEIGHTS).touch()
     distance = perceptual_distance()
