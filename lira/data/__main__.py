@@ -4,28 +4,21 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from lira.data.emoji import EmojiSet
 from lira.data.scenes import CANVAS, render, sample_jitter, sample_scene
+from lira.data.sheet import contact_sheet
 from lira_runtime.errors import BadInput, cli_guard
 from lira_runtime.files import atomic_write
 
-CAPTION_HEIGHT = 34
 
-
-def contact_sheet(emoji: EmojiSet, columns: int, rows: int, seed: int) -> Image.Image:
+def scene_sheet(emoji: EmojiSet, columns: int, rows: int, seed: int) -> Image.Image:
     """`columns` x `rows` sampled scenes, each with its caption below."""
     rng = np.random.default_rng(seed)
-    sheet = Image.new("RGB", (columns * CANVAS, rows * (CANVAS + CAPTION_HEIGHT)), "white")
-    pen = ImageDraw.Draw(sheet)
-    for index in range(columns * rows):
-        scene = sample_scene(rng)
-        x, y = index % columns * CANVAS, index // columns * (CANVAS + CAPTION_HEIGHT)
-        sheet.paste(Image.fromarray(render(scene, emoji, sample_jitter(rng))), (x, y))
-        middle = scene.caption.rfind(" on ")
-        pen.text((x + 4, y + CANVAS + 3), scene.caption[:middle] + "\n" + scene.caption[middle + 1 :], "black")
-    return sheet
+    scenes = [sample_scene(rng) for _ in range(columns * rows)]
+    pictures = [render(scene, emoji, sample_jitter(rng)) for scene in scenes]
+    return contact_sheet(pictures, [scene.caption for scene in scenes], columns, CANVAS)
 
 
 @cli_guard
@@ -40,7 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     if min(options.columns, options.rows) < 1:
         raise BadInput("--columns and --rows must be at least 1.")
-    sheet = contact_sheet(EmojiSet(options.emoji), options.columns, options.rows, options.seed)
+    sheet = scene_sheet(EmojiSet(options.emoji), options.columns, options.rows, options.seed)
     with atomic_write(options.out) as part:
         sheet.save(part, "PNG")
 

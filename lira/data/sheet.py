@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 LINE_HEIGHT = 14
-CHARACTER_WIDTH = 6.2
+CHARACTER_WIDTH = 5.0
 """Of the built-in font on average, in px."""
 INK = "black"
 

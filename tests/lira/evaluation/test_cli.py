@@ -15,10 +15,13 @@ from lira.evaluation.drawing import Options, bundle_artist
 from lira.evaluation.judge import Judge, load_judge
 from lira.evaluation.judge_training import save_judge
 from lira.evaluation.suite import obedience
+from lira_runtime.backends.onnx import OnnxBackend
+from lira_runtime.backends.session import SessionSettings
 from lira_runtime.bundle import Bundle
 from lira_runtime.pipeline import ImageReady, Pipeline, Request
 
 Ran = tuple[int, str, str]
+THREADS = ("--threads", "1")
 
 
 @pytest.fixture(scope="session")
@@ -29,12 +32,13 @@ def judge_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def toy_bundle(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def toy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from toy_bundle import write_toy_bundle
 
-    write_toy_bundle(tmp_path / "toy")
-    return tmp_path / "toy"
+    path = tmp_path_factory.mktemp("bundle") / "toy"
+    write_toy_bundle(path)
+    return path
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def run_eval(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
 
 def drawn_by_the_runtime(bundle: Path, count: int) -> list[np.ndarray]:
-    pipeline, pictures = Pipeline(Bundle.open(bundle)), []
+    pipeline, pictures = Pipeline(Bundle.open(bundle), OnnxBackend(SessionSettings(threads=1))), []
     for seed, scene in enumerate(obedience(count)):
         ready = list(pipeline.generate(Request(scene.caption, seed=seed, steps=3, guidance=2.0)))[-1]
         assert isinstance(ready, ImageReady)
@@ -61,7 +65,7 @@ def drawn_by_the_runtime(bundle: Path, count: int) -> list[np.ndarray]:
 
 
 def test_graphs_that_stay_loaded_draw_what_the_runtime_draws(toy_bundle: Path) -> None:
-    artist = bundle_artist(toy_bundle, Options(steps=3, guidance=2.0))
+    artist = bundle_artist(toy_bundle, Options(steps=3, guidance=2.0, threads=1))
     made = list(artist.draw([scene.caption for scene in obedience(4)]))
     np.testing.assert_array_equal(np.stack(made), np.stack(drawn_by_the_runtime(toy_bundle, 4)))
 
@@ -71,7 +75,7 @@ def test_report_says_what_the_judge_reads_in_the_runtimes_pictures(
 ) -> None:
     second = Path(shutil.copytree(toy_bundle, tmp_path / "second"))
     out, sheet = tmp_path / "report.json", tmp_path / "sheet.png"
-    options = ("--count", "6", "--steps", "3", "--guidance", "2", "--judge", judge_path, "--threads", "1", "--json")
+    options = ("--count", "6", "--steps", "3", "--guidance", "2", "--judge", judge_path, *THREADS, "--json")
     code, text, errors = run_eval(toy_bundle, second, *options, "--out", out, "--sheet", sheet)
     assert code == 0, errors
     report = json.loads(text)
@@ -95,7 +99,9 @@ def test_report_says_what_the_judge_reads_in_the_runtimes_pictures(
 def test_table_has_a_row_for_every_run_and_their_difference(
     run_eval: Callable[..., Ran], toy_bundle: Path, judge_path: Path
 ) -> None:
-    code, text, errors = run_eval(toy_bundle, toy_bundle, "--count", "5", "--steps", "1", "--judge", judge_path)
+    code, text, errors = run_eval(
+        toy_bundle, toy_bundle, "--count", "5", "--steps", "1", "--judge", judge_path, *THREADS
+    )
     assert code == 0, errors
     assert text.count("toy (fp32)") == 2 and text.count("against other prompts  ") == 2
     assert text.count("first run minus this") == 1
