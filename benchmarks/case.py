@@ -19,7 +19,7 @@ from lira_runtime.backends.session import SessionSettings, open_session
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput
 from lira_runtime.files import MANIFEST_NAME
-from lira_runtime.manifest import COMPONENTS
+from lira_runtime.interface import COMPONENTS
 
 BUILD = Path(__file__).parent.parent / "build"
 

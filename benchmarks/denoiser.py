@@ -16,7 +16,7 @@ import torch
 import peers
 from case import Case, case_options, open_case, runner
 from lira_runtime.errors import cli_guard
-from lira_runtime.manifest import PROMPT_TOKENS
+from lira_runtime.interface import PROMPT_TOKENS
 from report import show_figures
 from timing import ceilings, gflop, interleaved, rates
 

@@ -21,7 +21,7 @@ from fresh import random_feed
 from lira_runtime.backends.session import SessionSettings, session_options
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, cli_guard
-from lira_runtime.manifest import COMPONENTS
+from lira_runtime.interface import COMPONENTS
 from report import Row, figure, show_rows
 from timing import ceilings, interleaved, rates
 

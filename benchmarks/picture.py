@@ -14,7 +14,7 @@ from case import Case, case_options, open_case
 from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.backends.session import SessionSettings
 from lira_runtime.errors import cli_guard
-from lira_runtime.manifest import PROMPT_TOKENS
+from lira_runtime.interface import PROMPT_TOKENS
 from lira_runtime.pipeline import Pipeline, Request, StageFinished
 from report import show_figures
 from timing import ceilings, gflop, interleaved, rates

@@ -14,7 +14,7 @@ from onnx import TensorProto
 
 from case import Case, case_options, open_case
 from lira_runtime.errors import cli_guard
-from lira_runtime.manifest import PROMPT_TOKENS
+from lira_runtime.interface import PROMPT_TOKENS
 from report import show_figures
 from timing import ceilings, gflop, int8_gemm, interleaved, rates
 

@@ -11,7 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from lira.checkpoint import load_module
 from lira_runtime.errors import BadInput
-from lira_runtime.manifest import PROMPT_TOKENS
+from lira_runtime.interface import PROMPT_TOKENS
 from lira_runtime.tokenizer import END_ID, START_ID
 
 TOKENS = PROMPT_TOKENS

@@ -14,7 +14,7 @@ from lira_export.recipes import Recipe
 from lira_export.sources import Models
 from lira_runtime import manifest
 from lira_runtime.files import atomic_directory, sha256_of
-from lira_runtime.manifest import COMPONENTS
+from lira_runtime.interface import COMPONENTS, IMAGE_ENCODER
 from lira_runtime.tokenizer import ClipTokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -33,7 +33,7 @@ class Order:
 
 
 def write_bundle(order: Order, models: Models, say: Say) -> manifest.Manifest:
-    """Export the ordered components of `models` as ONNX into `order.out`.
+    """Export the ordered components of `models` as ONNX into `order.out`, and the image encoder where there is one.
 
     Raises:
         BadInput: the resolution does not fit, or the output folder is in use.
@@ -44,7 +44,7 @@ def write_bundle(order: Order, models: Models, say: Say) -> manifest.Manifest:
         say("reference: running the eager models")
         samples = reference_samples(every)
         entries = []
-        for name in order.components:
+        for name in (*order.components, *([IMAGE_ENCODER] if IMAGE_ENCODER in every else [])):
             ranges = None
             if name == "denoiser" and order.recipe.static_hidden:
                 say("calibration: drawing with the eager denoiser")
@@ -67,7 +67,7 @@ def _manifest(
 ) -> manifest.Manifest:
     kind = models.kind
     return manifest.Manifest(
-        format_version=manifest.FORMAT_VERSION,
+        format_version=manifest.format_version_for(entries),
         target="onnx",
         preset=order.config,
         latent=manifest.Latent(name=kind.name, channels=kind.channels, scale=kind.scale, patch_size=kind.patch_size),
@@ -78,7 +78,7 @@ def _manifest(
         empty_prompt=empty_prompt,
         tools=dict(_tools()),
         source=models.source,
-        partial=len(entries) < len(COMPONENTS),
+        partial=len(order.components) < len(COMPONENTS),
     )
 
 

@@ -8,7 +8,8 @@ import click
 
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
 from lira_runtime.files import check_replaceable_directory
-from lira_runtime.manifest import COMPONENTS, Manifest
+from lira_runtime.interface import COMPONENTS
+from lira_runtime.manifest import Manifest
 
 TARGETS = ("onnx",)
 SEED_NOTICE = """\
@@ -35,6 +36,10 @@ SEED_NOTICE = """\
     "--text-encoder",
     help="Text encoder: vit-l-14 (default), vit-b-32 or demo; public weights are used where the hub cache holds them.",
 )
+@click.option(
+    "--with-encoder", is_flag=True, help="Export the weights' encoder.safetensors too, to start from pictures."
+)
+@click.option("--encoder", metavar="DIR", help="The same with a frozen encoder in diffusers' layout; needs no flag.")
 @click.option("--component", "components", multiple=True, help="Export this component alone; repeatable.")
 @click.option("--recipe", default="int8", show_default=True, help="Quantization recipe: int8, int8-dynamic or fp32.")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder.  [default: build/CONFIG-TARGET]")
@@ -51,6 +56,8 @@ def command(
     latent: str | None,
     resolution: int | None,
     text_encoder: str | None,
+    with_encoder: bool,
+    encoder: str | None,
     components: tuple[str, ...],
     recipe: str,
     out: Path | None,
@@ -76,7 +83,7 @@ def command(
     chosen = tuple(name for name in COMPONENTS if name in components) or COMPONENTS
     order = Order(config, get_recipe(recipe), out, chosen, overwrite=force)
     check_replaceable_directory(out.absolute(), force)
-    models = load_models(Request(config, latent, resolution, text_encoder, checkpoint, seed))
+    models = load_models(Request(config, latent, resolution, text_encoder, checkpoint, seed, with_encoder, encoder))
     if models.source.weights == "seed":
         click.echo(SEED_NOTICE.format(seed=seed), err=True)
     if dry_run:

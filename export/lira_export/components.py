@@ -1,4 +1,4 @@
-"""The three components that every target exports: a traceable module with named inputs and outputs."""
+"""The components that every target exports: a traceable module with named inputs and outputs."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from lira_export.rewrite.decoder import traceable_decoder
 from lira_export.rewrite.denoiser import traceable_denoiser
 from lira_export.rewrite.text_encoder import traceable_text_encoder
 from lira_export.sources import Models
-from lira_runtime.manifest import COMPONENTS, TensorSpec, interface
+from lira_runtime.interface import COMPONENTS, IMAGE_ENCODER, TensorSpec, interface
 
 DTYPES = {"float32": torch.float32, "int32": torch.int32}
 
@@ -31,7 +31,7 @@ class Component:
 
 
 def build_components(models: Models, resolution: int, names: tuple[str, ...] = COMPONENTS) -> list[Component]:
-    """The components called `names`, in the pipeline's order.
+    """The components called `names`, and the image encoder where `models` have one, which is traced as it is.
 
     Raises:
         BadInput: the resolution (px) does not fit the latent's scale and patch.
@@ -44,4 +44,7 @@ def build_components(models: Models, resolution: int, names: tuple[str, ...] = C
         "decoder": lambda: (models.decoder, traceable_decoder(models.decoder, shape[2:])),
     }
     specs = interface(shape, kind.scale, models.text_encoder.width)
-    return [Component(name, *makers[name](), *specs[name]) for name in COMPONENTS if name in names]
+    built = [Component(name, *makers[name](), *specs[name]) for name in COMPONENTS if name in names]
+    if models.image_encoder is not None:
+        built.append(Component(IMAGE_ENCODER, models.image_encoder, models.image_encoder, *specs[IMAGE_ENCODER]))
+    return built

@@ -11,11 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from lira_export.components import Component
+from lira_runtime.interface import IMAGE_ENCODER
 from lira_runtime.tokenizer import ClipTokenizer
 
 Arrays = dict[str, NDArray[np.generic]]
 PROMPTS = ("a red apple on a blue background", "a frog left of a bicycle on a yellow background", "")
 TIMES = (0.95, 0.5, 0.1)
+SQUARE_SIDES = (32, 8, 1)
+"""In px: the image encoder's samples are squares of random colours, from large areas to pixel noise."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def reference_samples(components: Mapping[str, Component], seed: int = 0) -> dic
     """Samples for every component: real prompts, latents on the way from noise, both ends of the time axis."""
     generator = torch.Generator().manual_seed(seed)
     tokenizer = ClipTokenizer.vendored()
-    samples: dict[str, list[Sample]] = {name: [] for name in components}
+    samples: dict[str, list[Sample]] = {name: [] for name in components if name != IMAGE_ENCODER}
     for prompt, t in zip(PROMPTS, TIMES, strict=True):
         ids = torch.from_numpy(tokenizer.encode(prompt).ids)
         text = components["text_encoder"].eager(ids)
@@ -57,4 +60,16 @@ def reference_samples(components: Mapping[str, Component], seed: int = 0) -> dic
         for name, (inputs, output) in runs.items():
             arrays = {key: value.numpy() for key, value in inputs.items()}
             samples[name].append(Sample(arrays, output.numpy()))
+    if IMAGE_ENCODER in components:
+        samples[IMAGE_ENCODER] = _image_encoder_samples(components[IMAGE_ENCODER], generator)
+    return samples
+
+
+def _image_encoder_samples(encoder: Component, generator: torch.Generator) -> list[Sample]:
+    *leading, height, width = encoder.inputs[0].shape
+    samples = []
+    for side in SQUARE_SIDES:
+        colours = torch.rand(*leading, height // side, width // side, generator=generator)
+        image = colours.repeat_interleave(side, 2).repeat_interleave(side, 3)
+        samples.append(Sample({"image": image.numpy()}, encoder.eager(image).numpy()))
     return samples

@@ -43,7 +43,7 @@ KEEP_FLOAT = MappingProxyType(
         "decoder": ("stem", "detail", "head*"),
     }
 )
-LEAST_PSNR_DB = MappingProxyType({"text_encoder": 30.0, "denoiser": 30.0, "decoder": 35.0})
+LEAST_PSNR_DB = MappingProxyType({"text_encoder": 30.0, "denoiser": 30.0, "decoder": 35.0, "image_encoder": 35.0})
 
 RECIPES = {
     recipe.name: recipe

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import torch
+from torch import nn
 
 from lira.checkpoint import load_module, read_metadata
 from lira.decoder import TinyDecoder
@@ -14,6 +15,7 @@ from lira.latents import LatentKind, latent_kind
 from lira.model import LiRAModel, wake_zero_weights
 from lira.presets import get_preset
 from lira.text import TextEncoder, cached_text_encoder, get_text_preset, load_text_encoder, seeded_text_encoder
+from lira_export.image_encoder import ENCODER_FILE, digest_with, load_image_encoder
 from lira_runtime.errors import BadInput
 from lira_runtime.files import sha256_of
 from lira_runtime.manifest import SamplerDefaults, Source
@@ -32,7 +34,11 @@ USUAL_SAMPLER = SamplerDefaults(method="dpm", steps=20, shift=1.0, guidance=3.0)
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for; None means the default of the config."""
+    """What the user asked for; None means the default of the config.
+
+    with_encoder: take the image encoder that lies beside the weights. encoder: take this one instead, a source that
+    `lira.encoders.load_frozen_encoder` reads.
+    """
 
     config: str
     latent: str | None = None
@@ -40,6 +46,8 @@ class Request:
     text_encoder: str | None = None
     checkpoint: Path | None = None
     seed: int = 0
+    with_encoder: bool = False
+    encoder: str | None = None
 
     @property
     def is_demo(self) -> bool:
@@ -63,6 +71,8 @@ class Models:
     text_encoder: TextEncoder
     source: Source
     sampler: SamplerDefaults = USUAL_SAMPLER
+    image_encoder: nn.Module | None = None
+    """Picture (1, 3, H, W) in [0, 1] -> diffusion latent (1, C, h, w); only where the request names one."""
 
 
 def demo_weights() -> Path:
@@ -82,6 +92,16 @@ def load_models(request: Request) -> Models:
         BadInput: unknown names, a resolution that does not fit, or a checkpoint that is missing, damaged or of another
             shape.
     """
+    models = _load_pipeline(request)
+    if not request.with_encoder and request.encoder is None:
+        return models
+    folder = _folder(request)
+    encoder = load_image_encoder(models.kind, request.encoder, folder and _weight_file(folder, ENCODER_FILE))
+    source = msgspec.structs.replace(models.source, digest=digest_with(models.source.digest, encoder))
+    return replace(models, image_encoder=encoder, source=source)
+
+
+def _load_pipeline(request: Request) -> Models:
     get_preset(request.config)
     folder = _folder(request)
     stored = _stored_names(folder) if folder is not None else {}

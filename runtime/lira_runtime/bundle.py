@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from lira_runtime import manifest as manifest_module
 from lira_runtime.errors import BadInput, DamagedBundle
 from lira_runtime.files import MANIFEST_NAME, sha256_of
-from lira_runtime.manifest import COMPONENTS, Component, FileEntry, Manifest
+from lira_runtime.interface import COMPONENTS
+from lira_runtime.manifest import Component, FileEntry, Manifest
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Bundle:
             if component.name == name:
                 return component
         raise BadInput(f"the bundle {self.path} holds no {name}.")
+
+    def holds(self, name: str) -> bool:
+        """Whether the bundle has the component called `name`."""
+        return any(component.name == name for component in self.manifest.components)
 
     def graph(self, name: str) -> Path:
         """Return the path of the file to open for a component; raises BadInput as component() does."""

@@ -11,11 +11,12 @@ from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.backends.session import MAX_THREADS, SessionSettings
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
-from lira_runtime.files import check_writable_file
-from lira_runtime.image import write_png
+from lira_runtime.files import check_writable_file, sha256_of
+from lira_runtime.image import read_picture, write_png
 from lira_runtime.memory import process_peak_bytes
 from lira_runtime.noise import SEED_LIMIT
 from lira_runtime.pipeline import (
+    USUAL_STRENGTH,
     DenoisingStep,
     Event,
     ImageReady,
@@ -58,6 +59,10 @@ class Run:
 @click.option("--seed", type=click.IntRange(0, SEED_LIMIT - 1), default=0, show_default=True, help="Noise seed.")
 @click.option("--steps", type=click.IntRange(1, MAX_STEPS), help="Denoising steps; default: the bundle's.")
 @click.option("--guidance", type=float, help=f"0 to {MAX_GUIDANCE:g}, 1 is none; default: the bundle's.")
+@click.option("--image", type=click.Path(path_type=Path), help="Picture to start from; the bundle needs an encoder.")
+@click.option(
+    "--strength", type=float, help=f"Share of the steps run on --image, above 0, up to 1.  [default: {USUAL_STRENGTH}]"
+)
 @click.option("--sampler", type=click.Choice(sorted(METHODS)), help="Default: the bundle's.")
 @click.option("--cut", is_flag=True, help="Draw the beginning of a prompt that is too long, and say what was dropped.")
 @click.option(
@@ -74,6 +79,8 @@ def main(
     seed: int,
     steps: int | None,
     guidance: float | None,
+    image: Path | None,
+    strength: float | None,
     sampler: str | None,
     cut: bool,
     threads: int,
@@ -81,19 +88,20 @@ def main(
     as_json: bool,
 ) -> None:
     """Draw PROMPT with the bundle in the directory BUNDLE."""
-    run = Run(process_peak_bytes())
     check_writable_file(out)
     bundle = Bundle.open(bundle_path)
     pipeline = Pipeline(bundle, OnnxBackend(SessionSettings(threads, spinning)))
-    request = Request(prompt, seed, steps, guidance, sampler, cut=cut)
+    picture = None if image is None else read_picture(image, bundle.manifest.resolution)
+    request = Request(prompt, seed, steps, guidance, sampler, cut=cut, picture=picture, strength=strength)
     settings = pipeline.settings(request)
-    with Progress(settings.steps, "denoising", json=as_json) as progress:
+    run = Run(process_peak_bytes())
+    with Progress(settings.steps_to_run, "denoising", json=as_json) as progress:
         for event in pipeline.generate(request):
             if isinstance(event, PromptCut):
                 _say_cut(event, as_json)
             _record(run, event, progress)
     assert run.image is not None, "the pipeline ends with ImageReady"
-    write_png(out, run.image.image, _png_texts(settings, bundle))
+    write_png(out, run.image.image, _png_texts(settings, bundle, image))
     print(_json_line(out, run, settings) if as_json else _table(out, run))
 
 
@@ -112,7 +120,8 @@ def _record(run: Run, event: Event, progress: Progress) -> None:
         run.image = event
 
 
-def _png_texts(settings: Settings, bundle: Bundle) -> dict[str, str]:
+def _png_texts(settings: Settings, bundle: Bundle, image: Path | None) -> dict[str, str]:
+    start = {} if image is None else {"image": sha256_of(image), "strength": f"{settings.strength:g}"}
     return {
         "prompt": settings.prompt,
         "seed": str(settings.seed),
@@ -120,6 +129,7 @@ def _png_texts(settings: Settings, bundle: Bundle) -> dict[str, str]:
         "sampler": settings.method,
         "guidance": f"{settings.guidance:g}",
         "bundle": bundle.digest,
+        **start,
     }
 
 

@@ -15,17 +15,22 @@ from msgspec import Meta, Struct
 
 from lira_runtime.errors import DamagedBundle
 from lira_runtime.files import MANIFEST_NAME, atomic_write
+from lira_runtime.interface import (
+    COMPONENTS,
+    IMAGE_ENCODER,
+    PROMPT_TOKENS,
+    ComponentName,
+    Positive,
+    TensorSpec,
+    interface,
+)
 
-FORMAT_VERSION: Final = 1
-COMPONENTS = ("text_encoder", "denoiser", "decoder")
-PROMPT_TOKENS = 77
+FORMAT_VERSIONS: Final = (1, 2)
+"""2 says that the bundle may hold an image encoder, which readers of 1 do not know; without one it stays 1."""
 MAX_MANIFEST_BYTES = 4 << 20
 
 ByteCount = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-ComponentName = Literal["text_encoder", "denoiser", "decoder"]
-Dtype = Literal["float32", "float16", "int64", "int32", "int8", "uint8", "bool"]
 
 
 class FileEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,14 +46,6 @@ class TensorFile(FileEntry, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     shape: tuple[Positive, ...]
     dtype: Literal["float32"]
-
-
-class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A named input or output with its fixed shape."""
-
-    name: Annotated[str, Meta(min_length=1)]
-    shape: tuple[Positive, ...]
-    dtype: Dtype
 
 
 class Parity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -114,10 +111,11 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything a program must know to run the bundle; `resolution` is the side of the square image in px.
 
     `empty_prompt` holds the text states of the prompt "", which guidance needs for every picture.
-    A `partial` bundle holds only some of the three components; it can be profiled and verified, not run.
+    A `partial` bundle lacks one of the three components; it can be profiled and verified, not run. The image encoder
+    is a fourth that a bundle of format version 2 may hold.
     """
 
-    format_version: Literal[1]
+    format_version: Literal[1, 2]
     target: Literal["onnx"]
     preset: Annotated[str, Meta(min_length=1)]
     latent: Latent
@@ -151,6 +149,11 @@ class _Header(Struct):
     format_version: int
 
 
+def format_version_for(components: tuple[Component, ...]) -> Literal[1, 2]:
+    """Return the oldest format version that can say what these components are."""
+    return 2 if any(component.name == IMAGE_ENCODER for component in components) else 1
+
+
 def load(directory: str | os.PathLike[str]) -> Manifest:
     """Read and validate `manifest.json` of a bundle directory; raises DamagedBundle with one sentence."""
     path = Path(directory) / MANIFEST_NAME
@@ -165,10 +168,9 @@ def decode(data: bytes) -> Manifest:
     """Parse and validate a manifest's JSON; raises DamagedBundle with one sentence."""
     try:
         version = msgspec.json.decode(data, type=_Header).format_version
-        if version != FORMAT_VERSION:
-            raise DamagedBundle(
-                f"the manifest has format version {version}, but this LiRA reads version {FORMAT_VERSION}."
-            )
+        if version not in FORMAT_VERSIONS:
+            readable = " and ".join(map(str, FORMAT_VERSIONS))
+            raise DamagedBundle(f"the manifest has format version {version}, but this LiRA reads {readable}.")
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedBundle(f"the manifest cannot be read: {error}.") from error
@@ -197,7 +199,9 @@ def validate(manifest: Manifest) -> None:
     names = [component.name for component in manifest.components]
     if len(set(names)) != len(names):
         raise DamagedBundle("the manifest lists one component twice.")
-    if not manifest.partial and set(names) != set(COMPONENTS):
+    if IMAGE_ENCODER in names and manifest.format_version < 2:
+        raise DamagedBundle("the manifest lists an image encoder, which format version 1 does not have.")
+    if not manifest.partial and not set(names) >= set(COMPONENTS):
         missing = ", ".join(sorted(set(COMPONENTS) - set(names)))
         raise DamagedBundle(f"the manifest lacks the component {missing} and does not say that it is partial.")
     if manifest.resolution % manifest.latent.scale:
@@ -224,32 +228,6 @@ def _check_relative(path: str) -> None:
     parts = path.split("/")
     if "\\" in path or ":" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
         raise DamagedBundle(f"the manifest names the unsafe path {path!r}.")
-
-
-def interface(
-    latent_shape: tuple[int, int, int, int], scale: int, d_text: int
-) -> dict[str, tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]]:
-    """Return component -> (inputs, outputs), the same for every target.
-
-    latent_shape: (1, C, H, W); scale: image px a latent px; d_text: width of a text state.
-    """
-    _, _, height, width = latent_shape
-    latent = TensorSpec(name="latent", shape=latent_shape, dtype="float32")
-    states = TensorSpec(name="text_states", shape=(1, PROMPT_TOKENS, d_text), dtype="float32")
-    return {
-        "text_encoder": ((TensorSpec(name="input_ids", shape=(1, PROMPT_TOKENS), dtype="int32"),), (states,)),
-        "denoiser": (
-            (latent, TensorSpec(name="timestep", shape=(1,), dtype="float32"), states),
-            (
-                TensorSpec(name="velocity", shape=latent_shape, dtype="float32"),
-                TensorSpec(name="reasoning_steps", shape=(1,), dtype="int32"),
-            ),
-        ),
-        "decoder": (
-            (latent,),
-            (TensorSpec(name="image", shape=(1, 3, height * scale, width * scale), dtype="float32"),),
-        ),
-    }
 
 
 def json_schema() -> bytes:

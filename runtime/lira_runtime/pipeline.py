@@ -1,4 +1,4 @@
-"""Prompt to image in three stages, with one graph in memory at a time.
+"""Prompt to image in three stages, four where it starts from a picture, with one graph in memory at a time.
 
 The pipeline is a generator of typed events, so that the caller owns progress and cancelling: it stops at the next
 step when the generator is closed, and then nothing stays loaded.
@@ -17,22 +17,25 @@ from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.backends.protocol import Backend
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, ParityLost
-from lira_runtime.manifest import PROMPT_TOKENS
+from lira_runtime.image import Pixels, from_pixels, to_pixels
+from lira_runtime.interface import IMAGE_ENCODER, PROMPT_TOKENS
 from lira_runtime.memory import PeakMeter, Source, release
 from lira_runtime.noise import check_seed, initial_noise
 from lira_runtime.tokenizer import ClipTokenizer, Tokens
 
-PIXEL_ROWS = 32
+USUAL_STRENGTH = 0.6
 Result = TypeVar("Result")
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Request:
     """One image to make; None means the bundle's own default.
 
     cut: draw the beginning of a prompt that is longer than the text encoder reads, instead of refusing it.
     seed: 0 <= seed < 2^64; steps: 1..1000; guidance: 0..100 (1 is none); method: "dpm" or "euler"; shift: time shift.
+    picture: uint8 (H, W, 3) in RGB to start from, of the bundle's resolution (`image.read_picture`).
+    strength: share of the steps that are run on it, 0 < strength <= 1; 1 leaves nothing of the picture. Default 0.6.
     """
 
     prompt: str
@@ -42,6 +45,8 @@ class Request:
     method: str | None = None
     shift: float | None = None
     cut: bool = False
+    picture: Pixels | None = None
+    strength: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,15 @@ class Settings:
     seed: int
     guidance: float
     method: str
+    steps: int
     sigmas: list[float]
+    """Noise levels of the steps to run: the last ones of the schedule where the drawing starts from a picture."""
+    strength: float | None = None
+    """None without a picture."""
 
     @property
-    def steps(self) -> int:
-        """Number of denoising steps."""
+    def steps_to_run(self) -> int:
+        """Number of denoising steps that are run; `steps` counts the whole schedule."""
         return len(self.sigmas) - 1
 
 
@@ -69,7 +78,7 @@ class PromptCut:
 
 @dataclass(frozen=True)
 class StageStarted:
-    """A stage ("text_encoder", "denoiser", "decoder") begins to load its graph."""
+    """A stage ("text_encoder", "image_encoder", "denoiser", "decoder") begins to load its graph."""
 
     stage: str
 
@@ -102,7 +111,7 @@ class StageFinished:
 class ImageReady:
     """The result: image uint8 (H, W, 3) in RGB, latent float32 (1, C, H, W)."""
 
-    image: NDArray[np.uint8]
+    image: Pixels
     latent: Floats
 
 
@@ -131,7 +140,25 @@ class Pipeline:
         check_seed(request.seed)
         sampler.check_method(method)
         sampler.check_guidance(guidance)
-        return Settings(request.prompt, request.seed, guidance, method, sampler.shifted_sigmas(steps, shift))
+        sigmas, strength = sampler.shifted_sigmas(steps, shift), self._strength(request)
+        if strength is not None:
+            sigmas = sampler.last_levels(sigmas, strength)
+        return Settings(request.prompt, request.seed, guidance, method, steps, sigmas, strength)
+
+    def _strength(self, request: Request) -> float | None:
+        if request.picture is None:
+            if request.strength is not None:
+                raise BadInput("a strength needs a picture to start from (--image).")
+            return None
+        if not self._bundle.holds(IMAGE_ENCODER):
+            raise BadInput(
+                f"the bundle {self._bundle.path} holds no image encoder, so it cannot start from a picture; "
+                "export it with --with-encoder or --encoder DIR."
+            )
+        side = self._bundle.manifest.resolution
+        if request.picture.shape != (side, side, 3) or request.picture.dtype != np.uint8:
+            raise BadInput(f"the picture to start from must be RGB of 8 bits and {side} x {side} px.")
+        return USUAL_STRENGTH if request.strength is None else request.strength
 
     def generate(self, request: Request) -> Iterator[Event]:
         """Check the request at once (BadInput), then return a generator of events that ends with ImageReady.
@@ -146,13 +173,17 @@ class Pipeline:
                 f"the prompt is longer than the {PROMPT_TOKENS - 2} tokens that the text encoder reads, it would lose "
                 f"{shorten(tokens.dropped, 60)!r}; shorten it or ask for it to be cut (--cut)."
             )
-        return self._events(settings, tokens)
+        return self._events(settings, tokens, request.picture)
 
-    def _events(self, settings: Settings, tokens: Tokens) -> Iterator[Event]:
+    def _events(self, settings: Settings, tokens: Tokens, picture: Pixels | None) -> Iterator[Event]:
         if tokens.truncated:
             yield PromptCut(tokens.dropped)
         text, empty = yield from self._stage("text_encoder", lambda: self._encode(tokens, settings))
-        latent = yield from self._stage("denoiser", lambda: self._denoise(settings, text, empty))
+        x = initial_noise(settings.seed, self._bundle.manifest.latent_shape)
+        if picture is not None:
+            clean = yield from self._stage(IMAGE_ENCODER, lambda: self._encode_picture(picture))
+            x = sampler.noised(clean, x, settings.sigmas[0])
+        latent = yield from self._stage("denoiser", lambda: self._denoise(settings, x, text, empty))
         image = yield from self._stage("decoder", lambda: self._decode(latent))
         yield ImageReady(image, latent)
 
@@ -173,7 +204,11 @@ class Pipeline:
         text = self._run("text_encoder", {"input_ids": tokens.ids})["text_states"]
         return text, text if settings.guidance == 1.0 else self._bundle.empty_prompt()
 
-    def _denoise(self, settings: Settings, text: Floats, empty: Floats) -> Stage[Floats]:
+    def _encode_picture(self, picture: Pixels) -> Stage[Floats]:
+        yield from ()
+        return self._run(IMAGE_ENCODER, {"image": from_pixels(picture)})["latent"]
+
+    def _denoise(self, settings: Settings, x: Floats, text: Floats, empty: Floats) -> Stage[Floats]:
         reasoning_steps = 0
 
         def velocity(x: Floats, sigma: float, states: Floats) -> Floats:
@@ -184,16 +219,15 @@ class Pipeline:
                 reasoning_steps = int(outputs["reasoning_steps"][0])
             return outputs["velocity"]
 
-        x = initial_noise(settings.seed, self._bundle.manifest.latent_shape)
         guided = sampler.guided(velocity, text, empty, settings.guidance)
         for step in sampler.sample(guided, x, settings.sigmas, settings.method):
-            yield DenoisingStep(step.index, settings.steps, step.sigma, step.x0, reasoning_steps)
+            yield DenoisingStep(step.index, settings.steps_to_run, step.sigma, step.x0, reasoning_steps)
             x = step.x
         return x
 
-    def _decode(self, latent: Floats) -> Stage[NDArray[np.uint8]]:
+    def _decode(self, latent: Floats) -> Stage[Pixels]:
         yield from ()
-        return _pixels(self._run("decoder", {"latent": latent})["image"])
+        return to_pixels(self._run("decoder", {"latent": latent})["image"])
 
     def _run(self, component: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         outputs = self._backend.run(inputs)
@@ -201,14 +235,3 @@ class Pipeline:
             if not np.isfinite(value).all():
                 raise ParityLost(f"the {component} returned {name} with values that are not finite numbers.")
         return outputs
-
-
-def _pixels(image: Floats) -> NDArray[np.uint8]:
-    """(1, 3, H, W) of about [0, 1] -> (H, W, 3) of 0 to 255, a few rows at a time: the copies stay small."""
-    _, _, height, width = image.shape
-    pixels = np.empty((height, width, 3), np.uint8)
-    for top in range(0, height, PIXEL_ROWS):
-        rows = slice(top, top + PIXEL_ROWS)
-        levels = np.clip(image[0, :, rows], 0.0, 1.0) * 255.0 + 0.5
-        pixels[rows] = levels.transpose(1, 2, 0)
-    return pixels

@@ -49,6 +49,22 @@ def shifted_sigmas(steps: int, shift: float) -> list[float]:
     return [shift * u / (shift * u + (1.0 - u)) for u in even]  # this form is exact at both ends
 
 
+def last_levels(sigmas: list[float], strength: float) -> list[float]:
+    """Return the levels of the last `strength` of all steps, to the nearest step and at least one: SDEdit's start.
+
+    At strength 1 these are all levels. Raises BadInput for a strength outside 0 < strength <= 1.
+    """
+    if not 0.0 < strength <= 1.0:  # false for NaN too
+        raise BadInput(f"the strength must lie above 0 and be at most 1, but is {strength}.")
+    steps = len(sigmas) - 1
+    return sigmas[steps - max(1, math.floor(strength * steps + 0.5)) :]
+
+
+def noised(clean: Array, noise: Array, sigma: float) -> Array:
+    """Return x_sigma of a clean latent; at sigma 1 it is the noise itself."""
+    return clean * (1.0 - sigma) + noise * sigma
+
+
 def check_method(method: str) -> None:
     """Raise BadInput unless `method` is one of METHODS."""
     if method not in METHODS:

@@ -17,7 +17,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_
 from tokenizers.models import BPE
 
 from lira_runtime.errors import BadInput, DamagedBundle
-from lira_runtime.manifest import PROMPT_TOKENS
+from lira_runtime.interface import PROMPT_TOKENS
 
 START_TEXT, END_TEXT = "<|startoftext|>", "<|endoftext|>"
 START_ID, END_ID = 49406, 49407

@@ -11,7 +11,7 @@ from lira.checkpoint import save_module, save_tensors
 from lira_export.sources import WEIGHT_FILES, Models
 from lira_runtime import manifest
 from lira_runtime.bundle import Bundle
-from lira_runtime.manifest import COMPONENTS
+from lira_runtime.interface import COMPONENTS
 
 SMALL = ["--target", "onnx", "--config", "nano", "--latent", "f8c4", "--resolution", "64", "--text-encoder", "demo"]
 CONTROL_FLOW = {"Loop", "Scan", "If", "CumSum", "Einsum"}

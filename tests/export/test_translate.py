@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lira_export.components import Component
 from lira_export.onnx.convert import to_onnx
-from lira_runtime.manifest import TensorSpec
+from lira_runtime.interface import TensorSpec
 
 VALUES = (-100.0, -30.0, -1.0, -1e-6, 0.0, 1.0, 19.9, 20.1, 88.0, 100.0)
 

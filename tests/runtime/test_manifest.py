@@ -6,22 +6,23 @@ import pytest
 
 from lira_runtime import manifest as m
 from lira_runtime.errors import DamagedBundle
+from lira_runtime.interface import COMPONENTS, IMAGE_ENCODER, TensorSpec, interface
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
 
 
-def _example() -> dict[str, Any]:
-    interface = m.interface((1, 4, 8, 8), 2, 16)
+def _example(names: tuple[str, ...] = COMPONENTS) -> dict[str, Any]:
+    tensors_of = interface((1, 4, 8, 8), 2, 16)
 
-    def tensors(specs: tuple[m.TensorSpec, ...]) -> list[dict[str, Any]]:
+    def tensors(specs: tuple[TensorSpec, ...]) -> list[dict[str, Any]]:
         return [{"name": s.name, "shape": list(s.shape), "dtype": s.dtype} for s in specs]
 
     def component(name: str) -> dict[str, Any]:
         return {
             "name": name,
             "files": [{"path": f"{name}.onnx", "bytes": 3, "sha256": "ab" * 32}],
-            "inputs": tensors(interface[name][0]),
-            "outputs": tensors(interface[name][1]),
+            "inputs": tensors(tensors_of[name][0]),
+            "outputs": tensors(tensors_of[name][1]),
             "recipe": "int8",
             "parity": {"fp32_max_abs": 1e-5, "quantized_psnr_db": 40.0, "threshold_db": 35.0, "passed": True},
             "weight_bytes": {"int8": 10},
@@ -35,7 +36,7 @@ def _example() -> dict[str, Any]:
         "resolution": 16,
         "sampler": {"method": "dpm", "steps": 20, "shift": 3.0, "guidance": 4.0},
         "tokenizer": {"path": "tokenizer.json", "bytes": 3, "sha256": "cd" * 32},
-        "components": [component(name) for name in ("text_encoder", "denoiser", "decoder")],
+        "components": [component(name) for name in names],
         "empty_prompt": {
             "path": "empty_prompt.f32",
             "bytes": 77 * 16 * 4,
@@ -120,8 +121,8 @@ def test_what_is_not_a_manifest_is_refused(data: bytes) -> None:
 
 
 def test_a_newer_format_is_named_even_with_unknown_fields() -> None:
-    with pytest.raises(DamagedBundle, match="format version 2"):
-        _decode({"format_version": 2, "something": "new"})
+    with pytest.raises(DamagedBundle, match="format version 3"):
+        _decode({"format_version": 3, "something": "new"})
 
 
 def test_two_of_three_components_must_say_partial() -> None:
@@ -130,6 +131,31 @@ def test_two_of_three_components_must_say_partial() -> None:
     with pytest.raises(DamagedBundle, match="lacks the component decoder"):
         _decode(example)
     assert _decode({**example, "partial": True}).partial
+
+
+def test_an_image_encoder_is_a_fourth_component_of_format_version_2() -> None:
+    example = _example((*COMPONENTS, IMAGE_ENCODER))
+    with pytest.raises(DamagedBundle, match="format version 1"):
+        _decode(example)
+    manifest = _decode({**example, "format_version": 2})
+    encoder = manifest.components[3]
+    assert not manifest.partial and encoder.name == "image_encoder"
+    assert [(t.name, t.shape, t.dtype) for t in encoder.inputs] == [("image", (1, 3, 16, 16), "float32")]
+    assert [(t.name, t.shape, t.dtype) for t in encoder.outputs] == [("latent", (1, 4, 8, 8), "float32")]
+    assert (m.format_version_for(manifest.components), m.format_version_for(manifest.components[:3])) == (2, 1)
+
+
+def test_an_image_encoder_does_not_stand_in_for_another_component() -> None:
+    example = {**_example((*COMPONENTS[:2], IMAGE_ENCODER)), "format_version": 2}
+    with pytest.raises(DamagedBundle, match="lacks the component decoder"):
+        _decode(example)
+
+
+def test_an_image_encoder_of_another_size_is_refused() -> None:
+    example = {**_example((*COMPONENTS, IMAGE_ENCODER)), "format_version": 2}
+    example["components"][3]["inputs"][0]["shape"] = [1, 3, 16, 32]
+    with pytest.raises(DamagedBundle, match="image_encoder"):
+        _decode(example)
 
 
 def test_saving_refuses_what_it_could_not_read_back(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from toy_reference import assert_exact_pixels, toy_image, toy_steps
 from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, ParityLost
+from lira_runtime.image import to_pixels
 from lira_runtime.manifest import Component
 from lira_runtime.pipeline import (
     DenoisingStep,
@@ -21,7 +22,6 @@ from lira_runtime.pipeline import (
     Request,
     StageFinished,
     StageStarted,
-    _pixels,
 )
 
 STAGES = ["text_encoder", "denoiser", "decoder"]
@@ -105,7 +105,7 @@ def test_without_guidance_a_step_runs_the_denoiser_once(toy_bundle: Path) -> Non
 @pytest.mark.parametrize("height", [1, 31, 32, 70])
 def test_pixels_are_the_nearest_levels_of_every_row(height: int) -> None:
     image = np.random.default_rng(0).uniform(-0.5, 1.5, (1, 3, height, 9)).astype(np.float32)
-    assert_exact_pixels(_pixels(image), image[0].transpose(1, 2, 0).astype(np.float64))
+    assert_exact_pixels(to_pixels(image), image[0].transpose(1, 2, 0).astype(np.float64))
 
 
 def test_events_tell_the_whole_story_in_order(toy_bundle: Path) -> None:

@@ -4,6 +4,7 @@ text_encoder: states[i, j] = ids[i] / 49407 * TEXT_WEIGHTS[i, j], so the order o
 denoiser:     v = (x - x0) / t - TEXT_PULL mean(states), where x0 is the clean latent of data N(MEAN, SPREAD^2):
               x0 = MEAN + a s^2 / (a^2 s^2 + t^2) (x - a MEAN), a = 1 - t, s = SPREAD
 decoder:      GAINS and OFFSETS for the first three of four channels, each pixel repeated 2 x 2, then a ramp down H
+image_encoder, where asked for: the decoder's inverse on the means of 2 x 2 pixels; the fourth channel is MEAN
 """
 
 import sys
@@ -15,13 +16,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lira_runtime import manifest as m
 from lira_runtime.files import atomic_directory, sha256_of
+from lira_runtime.interface import IMAGE_ENCODER, PROMPT_TOKENS, TensorSpec, interface
 from lira_runtime.tokenizer import ClipTokenizer
 
 CHANNELS, SCALE, RESOLUTION, D_TEXT = 4, 2, 16, 4
 LATENT_SHAPE = (1, CHANNELS, RESOLUTION // SCALE, RESOLUTION // SCALE)
 STEPS, SHIFT, GUIDANCE, METHOD = 4, 3.0, 1.0, "dpm"
 
-TEXT_WEIGHTS = np.linspace(1.0, 0.1, m.PROMPT_TOKENS * D_TEXT, dtype=np.float32).reshape(1, m.PROMPT_TOKENS, D_TEXT)
+TEXT_WEIGHTS = np.linspace(1.0, 0.1, PROMPT_TOKENS * D_TEXT, dtype=np.float32).reshape(1, PROMPT_TOKENS, D_TEXT)
 TEXT_PULL = 1.5
 MEAN, SPREAD = 0.7, 0.3
 # No two channels, and no two rows, are decoded alike; one channel is upside down. Values leave [0, 1] at both ends.
@@ -34,16 +36,18 @@ _BALLAST = np.linspace(-0.5, 0.5, 4096, dtype=np.float32)  # dead weight, so tha
 _Body = tuple[list[onnx.NodeProto], dict[str, np.ndarray]]
 
 
-def write_toy_bundle(goal: Path, denoiser_gain: float = 1.0) -> None:
+def write_toy_bundle(goal: Path, denoiser_gain: float = 1.0, with_encoder: bool = False) -> None:
     """Write the bundle; a denoiser_gain of infinity makes a denoiser that returns no numbers."""
-    interface = m.interface(LATENT_SHAPE, SCALE, D_TEXT)
+    tensors = interface(LATENT_SHAPE, SCALE, D_TEXT)
     nodes = {"text_encoder": _text_encoder(), "denoiser": _denoiser(denoiser_gain), "decoder": _decoder()}
+    if with_encoder:
+        nodes[IMAGE_ENCODER] = _image_encoder()
     with atomic_directory(goal) as directory:
         ClipTokenizer.vendored().save(directory / "tokenizer.json")
         components = []
-        for name in m.COMPONENTS:
-            inputs, outputs = interface[name]
-            files = _save_graph(directory, name, inputs, outputs, nodes[name])
+        for name, body in nodes.items():
+            inputs, outputs = tensors[name]
+            files = _save_graph(directory, name, inputs, outputs, body)
             components.append(_component(name, files, inputs, outputs))
         m.save(
             toy_manifest(tuple(components), entry(directory / "tokenizer.json"), _empty_prompt(directory)), directory
@@ -53,7 +57,7 @@ def write_toy_bundle(goal: Path, denoiser_gain: float = 1.0) -> None:
 def toy_manifest(components: tuple[m.Component, ...], tokenizer: m.FileEntry, empty_prompt: m.TensorFile) -> m.Manifest:
     """Return a manifest around the given components."""
     return m.Manifest(
-        format_version=1,
+        format_version=m.format_version_for(components),
         target="onnx",
         preset="toy",
         latent=m.Latent(name="toy", channels=CHANNELS, scale=SCALE, patch_size=1),
@@ -81,7 +85,7 @@ def _empty_prompt(directory: Path) -> m.TensorFile:
 
 
 def _component(
-    name: str, files: tuple[m.FileEntry, ...], inputs: tuple[m.TensorSpec, ...], outputs: tuple[m.TensorSpec, ...]
+    name: str, files: tuple[m.FileEntry, ...], inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
 ) -> m.Component:
     parity = m.Parity(fp32_max_abs=0.0, passed=True)
     return m.Component(
@@ -96,7 +100,7 @@ def _component(
 
 
 def _save_graph(
-    directory: Path, name: str, inputs: tuple[m.TensorSpec, ...], outputs: tuple[m.TensorSpec, ...], body: _Body
+    directory: Path, name: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], body: _Body
 ) -> tuple[m.FileEntry, ...]:
     nodes, constants = body
     initializers = [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()]
@@ -108,7 +112,7 @@ def _save_graph(
     return entry(path), entry(directory / f"{name}.onnx.data")
 
 
-def _info(tensor: m.TensorSpec) -> onnx.ValueInfoProto:
+def _info(tensor: TensorSpec) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(tensor.name, _ONNX_TYPES[tensor.dtype], tensor.shape)
 
 
@@ -186,6 +190,23 @@ def _decoder() -> _Body:
         "ramp": RAMP,
     }
     return _with_ballast(nodes, constants, "shaded", "image")
+
+
+def _image_encoder() -> _Body:
+    nodes = [
+        helper.make_node("Sub", ["image", "ramp"], ["flat"]),
+        helper.make_node("AveragePool", ["flat"], ["small"], kernel_shape=[SCALE, SCALE], strides=[SCALE, SCALE]),
+        helper.make_node("Sub", ["small", "offsets"], ["centred"]),
+        helper.make_node("Div", ["centred", "gains"], ["three"]),
+        helper.make_node("Concat", ["three", "fourth"], ["encoded"], axis=1),
+    ]
+    constants = {
+        "ramp": RAMP,
+        "offsets": OFFSETS,
+        "gains": GAINS,
+        "fourth": np.full((1, 1, *LATENT_SHAPE[2:]), MEAN, np.float32),
+    }
+    return _with_ballast(nodes, constants, "encoded", "latent")
 
 
 if __name__ == "__main__":

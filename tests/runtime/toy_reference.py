@@ -26,6 +26,11 @@ def toy_steps(
     return done, done[-1].x
 
 
+def toy_velocity(prompt: str, x: NDArray[Any], sigma: float) -> NDArray[Any]:
+    """Return the denoiser's velocity at x (1, C, H, W) and sigma, without guidance."""
+    return _velocity(x, sigma, _text_mean(prompt))
+
+
 def toy_image(latent: NDArray[Any]) -> NDArray[np.float64]:
     """Return the decoder's image (H, W, 3) before clamping, for a latent (1, C, H, W)."""
     rgb = latent[:, :3].astype(np.float64) * GAINS + OFFSETS

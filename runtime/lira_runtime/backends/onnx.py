@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lira_runtime.backends.session import SessionSettings, first_line_of, open_session, ran_out_of_memory
 from lira_runtime.errors import DamagedBundle, OverBudget
-from lira_runtime.manifest import Component, TensorSpec
+from lira_runtime.interface import TensorSpec
+from lira_runtime.manifest import Component
 
 _ORT_TYPES = {
     "tensor(float)": "float32",
