@@ -159,6 +159,19 @@ class ReasoningLoop(nn.Module):
         return Reasoned(torch.where(even, averaged, halted), steps, p)
 
 
+class ConstantPlan(nn.Module):
+    """In the place of a loop: the same plan (w,) for every sample, in no steps, through the loop's own projection."""
+
+    def __init__(self, loop: ReasoningLoop, plan: Tensor) -> None:
+        super().__init__()
+        self.out_proj = loop.out_proj
+        self.plan = nn.Parameter(plan.clone())
+
+    def forward(self, tokens: Tensor, text: Tensor, time: Tensor) -> Reasoned:
+        """The arguments of `ReasoningLoop.forward`; plan (B, w) and 0 steps (B,)."""
+        return Reasoned(self.plan.expand(len(time), -1), torch.zeros(len(time), dtype=torch.int64, device=time.device))
+
+
 def _halting_step(p: Tensor) -> Tensor:
     """First step whose stop gate s_k = p_k / (1 - sum_{j<k} p_j) is above tau, the last one otherwise; (B,) from 1."""
     before = 1 - (p.cumsum(1) - p)

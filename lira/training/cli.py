@@ -118,6 +118,41 @@ def student_command(
     student.run(teacher, EncodedData(data), recipe, out, resume, View(json))
 
 
+@command.command("constant")
+@click.option("--denoiser", type=FOLDER, required=True, help="Weights of the trained denoiser, denoiser.safetensors.")
+@click.option("--data", type=FOLDER, required=True, help="Folder that lira-encode wrote.")
+@click.option("--recipe", "recipe_name", default="demo", show_default=True, help="That the denoiser was trained by.")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe.")
+@click.option("--json", is_flag=True, help="JSON lines on stderr.")
+@out_option
+@steps_option
+@threads_option
+@resume_option
+def constant_command(
+    denoiser: Path,
+    data: Path,
+    recipe_name: str,
+    overrides: tuple[str, ...],
+    json: bool,
+    out: Path,
+    steps: int,
+    threads: int,
+    resume: bool,
+) -> None:
+    """One plan in the place of the reasoning loop, to see what the loop is worth."""
+    import torch
+
+    from lira.data.stream import EncodedData
+    from lira.training import constant
+    from lira.training.recipe import resolve
+    from lira.training.watch import View
+
+    torch.set_num_threads(threads)
+    recipe = constant.constant_recipe(resolve(recipe_name, overrides), steps)
+    found = constant.run(denoiser, recipe, EncodedData(data), out, resume, View(json))
+    click.echo(f"velocity loss with the loop {found.loop:.4f}, with the constant {found.constant:.4f}")
+
+
 main = cli_guard(command)
 
 if __name__ == "__main__":

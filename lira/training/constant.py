@@ -1,0 +1,98 @@
+"""Learn the one plan that can best stand for the reasoning loop: what the loop is worth beyond a constant is then seen.
+
+Every other weight is frozen. Loss, times and dropped captions are those of the denoiser's own training, as at its end.
+The plan starts from the mean of the loop's plans.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from msgspec import structs
+from torch import Tensor, nn
+
+from lira.checkpoint import save_tensors
+from lira.flow import noised, velocity_loss
+from lira.model import LiRAModel, load_denoiser
+from lira.reasoning import ConstantPlan, ReasoningLoop
+from lira.training.batches import Batch, Batches, Encoded
+from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
+from lira.training.recipe import Optimiser, Recipe
+from lira.training.watch import View, Watch
+from lira_runtime.files import sha256_of
+
+CONSTANT_NAME = "reasoning_constant.safetensors"
+"""Holds `plan` (w,) float16."""
+OPTIMISER = Optimiser(rate=0.02, weight_decay=0.0, warmup_steps=10, ema_decay=0.95)
+START_BATCHES, CHECK_BATCHES = 4, 8
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Mean velocity loss over the same samples, times and noise; not one of these triples was trained on."""
+
+    loop: float
+    constant: float
+
+
+def constant_recipe(recipe: Recipe, steps: int) -> Recipe:
+    """The end of a denoiser's recipe, as `steps` steps of the plan alone."""
+    stage = structs.replace(recipe.stages[-1], steps=steps)
+    times = structs.replace(recipe.times, curriculum_steps=0)
+    return structs.replace(recipe, stages=(stage,), times=times, optimiser=OPTIMISER)
+
+
+def constant_loss(network: LiRAModel, batch: Batch, bf16: bool) -> Tensor:
+    """Mean squared error of the velocity, a scalar."""
+    with torch.autocast(batch.z_0.device.type, torch.bfloat16, enabled=bf16):
+        v = network(noised(batch.z_0, batch.eps, batch.t), batch.t, batch.text)[0]
+    return velocity_loss(v, batch.z_0, batch.eps).mean()
+
+
+@torch.no_grad()
+def mean_plan(network: LiRAModel, batches: list[Batch]) -> Tensor:
+    """Mean (w,) of the plans at which the loop halts."""
+    plans: list[Tensor] = []
+    seen = network.reasoning.register_forward_hook(lambda loop, inputs, reasoned: plans.append(reasoned.plan.float()))
+    try:
+        for batch in batches:
+            network(noised(batch.z_0, batch.eps, batch.t), batch.t, batch.text)
+    finally:
+        seen.remove()
+    return torch.cat(plans).mean(0)
+
+
+def run(weights: Path, recipe: Recipe, data: Encoded, out: Path, resume: bool, view: View) -> Comparison:
+    """Train the plan of `weights` as `constant_recipe` says and write out/reasoning_constant.safetensors.
+
+    Raises BadInput for weights or data that do not fit, or when `out` holds a run and `resume` is not given.
+    """
+    batches = Batches(recipe, [data], [slice(0, recipe.stages[0].batch)])
+    network, end = load_denoiser(weights).requires_grad_(False), recipe.steps
+    loop = network.reasoning
+    plan = mean_plan(network, [batches.draw(end + index) for index in range(START_BATCHES)])
+    state = _new_state(loop, plan, sha256_of(weights), recipe)
+    begin(state, out, resume)
+    network.register_module("reasoning", state.model)
+    with Watch(out, state.step, recipe, view) as watch, contextlib.closing(batches.ahead(state.step)) as coming:
+        for _ in training_steps(state, end, out / STATE_NAME, recipe.run.save_every):
+            loss = constant_loss(network, next(coming), recipe.run.bf16)
+            optimise(state, loss, OPTIMISER, end)
+            watch.record(state, loss.item(), loss.item(), recipe.stages[0].batch)
+    state.model.load_state_dict(state.averaged())
+    save_tensors(out / CONSTANT_NAME, {"plan": state.averaged()["plan"].half()}, state.settings)
+    check = [batches.draw(end + START_BATCHES + index) for index in range(CHECK_BATCHES)]
+    return Comparison(*(_loss_with(network, reasoning, check, recipe) for reasoning in (loop, state.model)))
+
+
+def _new_state(loop: ReasoningLoop, plan: Tensor, digest: str, recipe: Recipe) -> TrainingState:
+    constant = ConstantPlan(loop, plan)
+    ema = Ema(constant, OPTIMISER.ema_decay)
+    return TrainingState(constant, adamw(constant, OPTIMISER), ema, settings={"denoiser": digest}, recipe=recipe.json())
+
+
+@torch.no_grad()
+def _loss_with(network: LiRAModel, reasoning: nn.Module, batches: list[Batch], recipe: Recipe) -> float:
+    network.register_module("reasoning", reasoning)
+    return sum(float(constant_loss(network, batch, recipe.run.bf16)) for batch in batches) / len(batches)

@@ -1,0 +1,72 @@
+"""One plan in the place of the reasoning loop: it is what is trained, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lira.checkpoint import load_tensors, save_module
+from lira.data.synthetic import SyntheticData
+from lira.layers import sincos_positions
+from lira.model import LiRAModel, load_denoiser, wake_zero_weights
+from lira.reasoning import ConstantPlan
+from lira.training import constant
+from lira.training.batches import Batches
+from lira.training.recipe import resolve
+from lira.training.watch import View
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(1)
+    network = LiRAModel("nano", 4, 32, 2)
+    wake_zero_weights(network)
+    with torch.no_grad():  # a loop that this network depends on
+        network.reasoning.out_proj.weight.mul_(5)
+    metadata = {"config": "nano", "in_channels": "4", "d_text": "32", "patch_size": "2"}
+    save_module(network, tmp_path / "denoiser.safetensors", torch.float32, metadata)
+    return tmp_path / "denoiser.safetensors"
+
+
+def test_a_constant_plan_is_the_loop_where_the_loops_plan_is_that_constant(weights: Path) -> None:
+    network = load_denoiser(weights)
+    inputs = torch.randn(1, 4, 8, 8), torch.tensor([0.4]), torch.randn(1, 77, 32)
+    plans: list[torch.Tensor] = []
+    network.reasoning.register_forward_hook(lambda loop, inputs, reasoned: plans.append(reasoned.plan))
+    with torch.no_grad():
+        wanted = network(*inputs)[0]
+        network.reasoning = ConstantPlan(network.reasoning, plans[0][0])
+        found, info = network(*inputs)
+    assert torch.equal(found, wanted) and info["total_steps"].tolist() == [0]
+
+
+def test_the_mean_plan_is_the_mean_over_the_samples(weights: Path) -> None:
+    network, data = load_denoiser(weights), SyntheticData("f8c4", 64, 32)
+    recipe = constant.constant_recipe(resolve("smoke"), 4)
+    batches = [Batches(recipe, [data], [slice(0, 16)]).draw(step) for step in range(2)]
+    plans = []
+    with torch.no_grad():
+        for batch in batches:
+            z_t = (1 - batch.t[:, None, None, None]) * batch.z_0 + batch.t[:, None, None, None] * batch.eps
+            tokens = network.patch_embedding(z_t).permute(0, 2, 3, 1)
+            tokens = tokens + sincos_positions(*tokens.shape[1:])
+            plans.append(network.reasoning(tokens, network.text_norm(batch.text), network.time_embedding(batch.t)).plan)
+    assert torch.allclose(constant.mean_plan(network, batches), torch.cat(plans).mean(0), atol=1e-5)
+
+
+def test_a_trained_constant_is_better_than_the_mean_it_starts_from(tmp_path: Path, weights: Path) -> None:
+    data, bf16 = SyntheticData("f8c4", 64, 32), False
+    recipe = constant.constant_recipe(resolve("smoke", ["run.bf16=false"]), 20)
+    found = constant.run(weights, recipe, data, tmp_path / "out", resume=False, view=View())
+    network = load_denoiser(weights)
+    plan = load_tensors(tmp_path / "out" / "reasoning_constant.safetensors")[0]["plan"]
+    assert plan.shape == (network.preset.reasoning_width,) and plan.dtype == torch.float16
+    batches = Batches(recipe, [data], [slice(0, 16)])
+    start = constant.mean_plan(network, [batches.draw(20 + index) for index in range(4)])
+    losses, loop = {}, network.reasoning
+    for name, chosen in {"start": start, "trained": plan.float()}.items():
+        network.reasoning = ConstantPlan(loop, chosen)
+        with torch.no_grad():
+            losses[name] = sum(float(constant.constant_loss(network, batches.draw(24 + i), bf16)) for i in range(8)) / 8
+    assert losses["trained"] < 0.98 * losses["start"], losses
+    assert found.constant == pytest.approx(losses["trained"], rel=1e-2)
