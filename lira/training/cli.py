@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
+from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
 
 FOLDER = click.Path(path_type=Path)
 out_option = click.option("--out", type=FOLDER, required=True, help="Folder for the state and the weights.")
@@ -34,6 +34,46 @@ def autoencoder_command(emoji: Path, latent: str, out: Path, steps: int, threads
 
     torch.set_num_threads(threads)
     autoencoder.run(emoji, out, latent, steps, resume)
+
+
+@command.command("decoder")
+@click.option("--encoder", required=True, help="Frozen encoder: encoder.safetensors, or a diffusers directory or name.")
+@click.option("--start", type=FOLDER, help="decoder.safetensors to begin with; without it, the decoder is fresh.")
+@click.option("--emoji", type=FOLDER, help="Train on rendered scenes: the Fluent Emoji package, .tgz or unpacked.")
+@click.option("--images", multiple=True, help="Train on shards of images: paths, globs, ranges or fsspec URLs.")
+@click.option("--held-out", multiple=True, help="Shards to measure on; needed with --images.")
+@click.option("--recipe", "recipe_name", default="decoder-demo", show_default=True, help="A name or a .toml file.")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe.")
+@out_option
+@threads_option
+@resume_option
+def decoder_command(
+    encoder: str,
+    start: Path | None,
+    emoji: Path | None,
+    images: tuple[str, ...],
+    held_out: tuple[str, ...],
+    recipe_name: str,
+    overrides: tuple[str, ...],
+    out: Path,
+    threads: int,
+    resume: bool,
+) -> None:
+    """The tiny decoder of any latent kind, its encoder frozen, measured on held-out pictures."""
+    import torch
+
+    from lira.training import decoder
+    from lira.training.recipe import resolve_as
+
+    torch.set_num_threads(threads)
+    recipe = resolve_as(decoder.DecoderRecipe, recipe_name, overrides)
+    if (emoji is None) == (not images) or bool(images) != bool(held_out):
+        raise BadInput("Give either --emoji, or --images with --held-out.")
+    if emoji is not None:
+        source, measured = decoder.scene_sources(emoji, recipe)
+    else:
+        source, measured = decoder.image_sources(images, held_out, recipe)
+    decoder.run(recipe, encoder, start, source, measured, out, resume)
 
 
 @command.command("text")

@@ -1,0 +1,67 @@
+"""Pictures with their latents, for training and measuring the decoder; the encoder is frozen."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lira.data.sources import BadSample, ImageSource
+from lira.data.stream import Stream
+from lira_runtime.errors import BadInput
+
+MOST_BAD = 0.01
+"""Share of a source's pictures that may be unusable."""
+
+Encode = Callable[[Tensor], Tensor]
+"""A frozen encoder: image (b, 3, H, W) in [0, 1] -> diffusion latent (b, c, h, w)."""
+
+
+@dataclass(frozen=True)
+class EncodedPictures:
+    """Pictures (b, 3, H, W) float32 in [0, 1] and their latents (b, c, h, w) float32, without noise."""
+
+    image: Tensor
+    latent: Tensor
+
+
+@torch.no_grad()
+def encode(encoder: Encode, pixels: NDArray[np.uint8]) -> EncodedPictures:
+    """pixels (b, H, W, 3) uint8 sRGB -> the pictures and their latents."""
+    image = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255).contiguous()
+    return EncodedPictures(image, encoder(image).float())
+
+
+class Pictures:
+    """The batches of a source's pictures in shuffled order, encoded; batch number s is a function of the seed and s.
+
+    A picture that cannot be used is named on stderr and left out of its batch.
+    """
+
+    def __init__(self, source: ImageSource, encoder: Encode, batch: int, seed: int) -> None:
+        self._source, self._encoder, self._batch = source, encoder, batch
+        self._stream = Stream(source, seed)
+        self._bad: set[int] = set()
+
+    def draw(self, number: int) -> EncodedPictures:
+        """Batch `number`, from 0. Raises BadInput when it is empty, or more than 1 % of the pictures are unusable."""
+        indices = self._stream.indices(number * self._batch, self._batch)
+        found = [pixels for index in indices if (pixels := self._pixels(int(index))) is not None]
+        if not found:
+            raise BadInput("A whole batch of pictures cannot be used.")
+        return encode(self._encoder, np.stack(found))
+
+    def _pixels(self, index: int) -> NDArray[np.uint8] | None:
+        try:
+            return self._source.picture(index).pixels
+        except BadSample as error:
+            if index not in self._bad:
+                print(f"skipped: {error}", file=sys.stderr)
+            self._bad.add(index)
+            if len(self._bad) > MOST_BAD * len(self._source):
+                count = f"{len(self._bad)} of {len(self._source)}"
+                raise BadInput(f"{count} pictures cannot be used, more than 1 %; the last: {error}.") from error
+            return None
