@@ -79,6 +79,15 @@ class ShardSet:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all headers: names, places and sizes."""
+        digest = hashlib.sha256()
+        for shard in self._shards:
+            names = "\n".join([*shard.keys, "", *shard.extensions])
+            digest.update(names.encode(errors="surrogateescape") + shard.offsets.tobytes() + shard.sizes.tobytes())
+        return digest.hexdigest()
+
     def name(self, index: int) -> str:
         """Shard and key of a sample, as messages name it."""
         shard, place = self._locate(index)

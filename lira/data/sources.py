@@ -1,6 +1,5 @@
 """Where pictures with captions come from: scenes rendered for the demo, and images in shards."""
 
-import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,8 +94,7 @@ class ShardImages:
 
     def __init__(self, shards: ShardSet, size: int) -> None:
         self._shards, self.size = shards, size
-        names = hashlib.sha256("\n".join(shards.name(index) for index in range(len(shards))).encode())
-        self.description = f"{len(shards)} images, names {names.hexdigest()}"
+        self.description = f"{len(shards)} images, headers {shards.digest}"
 
     def __len__(self) -> int:
         return len(self._shards)

@@ -4,7 +4,9 @@ DIR/dataset.json says what the folder holds, DIR/empty.npy is the text state of 
 the shards DIR/00000.tar .. is KEY.latent.npy, KEY.text.npy and KEY.txt, the caption.
 """
 
+import functools
 import io
+import math
 from collections.abc import Sized
 from pathlib import Path
 
@@ -62,6 +64,7 @@ class EncodedData:
     """
 
     def __init__(self, folder: Path | str, cache: Path | None = None) -> None:
+        folder = str(folder).rstrip("/")
         self.description = read_description(folder, cache)
         if not self.description.samples:
             raise BadInput(f"{folder} is not encoded to the end: run lira-encode once more, with the same options.")
@@ -123,9 +126,20 @@ def read_description(folder: Path | str, cache: Path | None = None) -> Descripti
         raise BadInput(f"{folder} holds no encoded data: {error}.") from error
 
 
+@functools.lru_cache
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.empty(shape, np.float16))
+    return file.getvalue()[: -2 * math.prod(shape)]
+
+
 def _tensor(content: bytes, shape: tuple[int, ...], name: str) -> Tensor:
     try:
-        array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+        header = _npy_header(shape)
+        if content.startswith(header):  # the rule, and several times as fast as to parse it
+            array = np.frombuffer(content, np.float16, math.prod(shape), len(header)).reshape(shape)
+        else:
+            array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     except ValueError as error:
         raise BadInput(f"{name} is damaged: {error}.") from error
     if array.shape != shape or array.dtype != np.float16:

@@ -44,7 +44,7 @@ def arguments(weights: Path, out: Path, *more: object) -> list[str]:
 
 
 def scene_arguments(weights: Path, emoji: Path, out: Path, *more: object) -> list[str]:
-    return arguments(weights, out, "--scenes", "--emoji", emoji, "--count", 40, "--shard-size", 10, *more)
+    return arguments(weights, out, "--scenes", "--emoji", emoji, "--count", 24, "--shard-size", 4, *more)
 
 
 def run(words: list[str]) -> int:
@@ -76,17 +76,17 @@ def test_a_sample_is_what_the_encoders_give_for_its_picture_alone(
     out = tmp_path / "out"
     assert run(scene_arguments(weights, emoji_folder, out, "--seed", 3, "--json")) == 0
     said = capsys.readouterr()
-    assert json.loads(said.out)["samples"] == 40
-    assert [json.loads(line)["done"] for line in said.err.splitlines()][-1] == 40
-    data, source = EncodedData(out), SceneSource(emoji, 40, seed=3)
+    assert json.loads(said.out)["samples"] == 24
+    assert [json.loads(line)["done"] for line in said.err.splitlines()][-1] == 24
+    data, source = EncodedData(out), SceneSource(emoji, 24, seed=3)
     image, text = (
         load_encoder(weights / "encoder.safetensors"),
         load_text_encoder("demo", weights / "text.safetensors"),
     )
     tokenizer = ClipTokenizer.vendored()
-    assert (len(data), data.kind.name, data.size, data.text_preset, data.d_text) == (40, "demo", 256, "demo", 192)
+    assert (len(data), data.kind.name, data.size, data.text_preset, data.d_text) == (24, "demo", 256, "demo", 192)
     with torch.no_grad():
-        for index in (0, 17, 39):
+        for index in (0, 13, 23):
             picture = source.picture(index)
             latent, states = data.read(index)
             alone = image(torch.from_numpy(picture.pixels.copy()).permute(2, 0, 1)[None] / 255)[0]
@@ -95,8 +95,8 @@ def test_a_sample_is_what_the_encoders_give_for_its_picture_alone(
             torch.testing.assert_close(states, spoken, rtol=1e-3, atol=1e-4)
         empty = text(torch.from_numpy(tokenizer.encode("").ids))[0]
     torch.testing.assert_close(data.empty_state, empty, rtol=1e-3, atol=1e-4)
-    files = ShardSet(str(out / "00003.tar")).read(9)
-    assert files["txt"].decode() == source.picture(39).caption
+    files = ShardSet(str(out / "00005.tar")).read(3)
+    assert files["txt"].decode() == source.picture(23).caption
 
 
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(weights: Path, emoji_folder: Path, tmp_path: Path) -> None:
@@ -105,13 +105,13 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(weights: Path, emoji_fold
     command = [sys.executable, "-m", "lira.data.encode", *scene_arguments(weights, emoji_folder, cut)]
     worker = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not (cut / "00001.tar").exists() and time.monotonic() < deadline:
+    while not (cut / "00000.tar").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(worker.pid, signal.SIGKILL)
     assert worker.wait() == -signal.SIGKILL
     (cut / ".lira-dead.part").write_bytes(b"half a shard")
     first = (cut / "00000.tar").stat().st_mtime_ns
-    assert not (cut / "00003.tar").exists()
+    assert not (cut / "00005.tar").exists()
     assert run(scene_arguments(weights, emoji_folder, cut)) == 0
     assert contents(cut) == contents(whole)
     assert (cut / "00000.tar").stat().st_mtime_ns == first
@@ -128,8 +128,8 @@ def test_a_complete_folder_is_left_alone_and_another_request_for_it_refused(
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
     assert run(scene_arguments(weights, emoji_folder, out, *small, "--seed", 1)) == 2
     assert "begun with another source" in capsys.readouterr().err
-    assert run(scene_arguments(weights, emoji_folder, out, *small, "--shard-size", 4)) == 2
-    assert "begun with another shard_size (10, now 4)" in capsys.readouterr().err
+    assert run(scene_arguments(weights, emoji_folder, out, *small, "--shard-size", 8)) == 2
+    assert "begun with another shard_size (4, now 8)" in capsys.readouterr().err
 
 
 def test_a_full_disk_leaves_the_finished_shards_and_a_later_run_goes_on(
@@ -145,7 +145,7 @@ def test_a_full_disk_leaves_the_finished_shards_and_a_later_run_goes_on(
 
     def add_until_full(archive: tarfile.TarFile, name: str, content: bytes) -> None:
         added.append(name)
-        if len(added) > 50:
+        if len(added) > 20:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         add(archive, name, content)
 

@@ -61,7 +61,7 @@ def test_samples_come_back_as_they_were_written(tmp_path: Path) -> None:
 def test_a_remote_folder_is_read_through_the_cache(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     latents, _ = write_folder(tmp_path / "far")
-    data = EncodedData(f"file://{tmp_path}/far", cache=tmp_path / "cache")
+    data = EncodedData(f"file://{tmp_path}/far/", cache=tmp_path / "cache")
     assert np.array_equal(data.read(7)[0].numpy(), latents[7])
     with pytest.raises(BadInput, match="cache folder"):
         EncodedData(f"file://{tmp_path}/far")
@@ -89,6 +89,14 @@ def test_no_folder_and_a_sample_of_another_shape_are_refused(tmp_path: Path) -> 
     write_folder(tmp_path, size=128)
     with pytest.raises(BadInput, match=r"00000.tar:0 holds float16 \(4, 8, 8\), not float16 \(4, 16, 16\)"):
         EncodedData(tmp_path).read(0)
+
+
+def test_damaged_arrays_are_named(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    for content in (b"", b"no array", (tmp_path / "empty.npy").read_bytes()[:-2]):
+        (tmp_path / "empty.npy").write_bytes(content)
+        with pytest.raises(BadInput, match=r"empty.npy is damaged"):
+            EncodedData(tmp_path)
 
 
 def test_every_epoch_shows_every_sample_once_in_an_order_of_its_own(tmp_path: Path) -> None:
