@@ -21,7 +21,8 @@ class Processes:
     def __init__(self) -> None:
         if os.environ.get("ACCELERATE_USE_FSDP") == "true" and os.environ.get("FSDP_VERSION", "1") != "2":
             raise BadInput("FSDP is used in its second version: set fsdp_version: 2 in accelerate's configuration.")
-        self._accelerator = Accelerator()
+        # Told nothing, accelerate takes the processes that torchrun starts on CPUs for unrelated ones.
+        self._accelerator = Accelerator(cpu=not torch.accelerator.is_available())
         self.device: torch.device = self._accelerator.device
         self.rank = Rank(self._accelerator.process_index, self._accelerator.num_processes)
 
