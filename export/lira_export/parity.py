@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray[np.generic]]
 PROMPTS = ("a red apple on a blue background", "a frog left of a bicycle on a yellow background", "")
 TIMES = (0.95, 0.5, 0.1)
 SQUARE_SIDES = (32, 8, 1)
-"""In px: the image encoder's samples are squares of random colours, from large areas to pixel noise."""
+"""In px, for the image encoder: from large areas to pixel noise."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,13 @@ def reference_samples(components: Mapping[str, Component], seed: int = 0) -> dic
             arrays = {key: value.numpy() for key, value in inputs.items()}
             samples[name].append(Sample(arrays, output.numpy()))
     if IMAGE_ENCODER in components:
-        samples[IMAGE_ENCODER] = _image_encoder_samples(components[IMAGE_ENCODER], generator)
+        samples[IMAGE_ENCODER] = image_encoder_samples(components[IMAGE_ENCODER], generator)
     return samples
 
 
-def _image_encoder_samples(encoder: Component, generator: torch.Generator) -> list[Sample]:
+@torch.inference_mode()
+def image_encoder_samples(encoder: Component, generator: torch.Generator) -> list[Sample]:
+    """Squares of random colours of 32, 8 and 1 px, and the eager encoder's latents of them."""
     *leading, height, width = encoder.inputs[0].shape
     samples = []
     for side in SQUARE_SIDES:

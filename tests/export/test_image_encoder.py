@@ -1,0 +1,148 @@
+"""The optional image encoder of a bundle: it computes what the eager encoder does, and no bundle changes without it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderDC, AutoencoderKL
+
+from lira.autoencoder import load_encoder
+from lira_export.components import build_components
+from lira_export.onnx.export import export_component
+from lira_export.parity import Sample, image_encoder_samples, psnr_db
+from lira_export.recipes import get_recipe
+from lira_export.sources import WEIGHT_FILES, Request, demo_weights, load_models
+from lira_runtime.backends.onnx import OnnxBackend
+from lira_runtime.bundle import Bundle
+from lira_runtime.errors import ParityLost
+from lira_runtime.interface import COMPONENTS
+
+SMALL = ["--target", "onnx", "--config", "nano", "--latent", "f8c4", "--resolution", "64", "--text-encoder", "demo"]
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def disc(side: int) -> np.ndarray:
+    """A soft-edged orange disc on a blue ramp: (1, 3, side, side) float32 in [0, 1]."""
+    y, x = np.mgrid[0:side, 0:side] / side
+    inside = 1 / (1 + np.exp(60 * (np.hypot(x - 0.45, y - 0.55) - 0.25)))
+    disc_rgb, ramp = np.array([0.95, 0.55, 0.1]), np.stack([0.1 + 0 * x, 0.2 + 0.3 * y, 0.6 + 0.3 * x], axis=-1)
+    image = inside[..., None] * disc_rgb + (1 - inside[..., None]) * ramp
+    return image.transpose(2, 0, 1)[None].astype(np.float32)
+
+
+def encode(bundle: Bundle, image: np.ndarray) -> np.ndarray:
+    backend = OnnxBackend()
+    backend.load(bundle.component("image_encoder"), bundle.graph("image_encoder"))
+    return backend.run({"image": image})["latent"]
+
+
+@torch.inference_mode()
+def test_the_demos_encoder_gives_the_eager_latent_and_its_decoder_the_picture(tmp_path: Path, run_export: Run) -> None:
+    out = tmp_path / "bundle"
+    arguments = ("--target", "onnx", "--config", "nano", "--with-encoder", "--component", "decoder", "--out", str(out))
+    code, _, err = run_export(*arguments)
+    assert code == 0, err
+    bundle = Bundle.open(out)
+    assert (bundle.manifest.format_version, bundle.manifest.partial) == (2, True)
+    assert [component.name for component in bundle.manifest.components] == ["decoder", "image_encoder"]
+    parity = bundle.component("image_encoder").parity
+    assert parity.passed and 0 < parity.fp32_max_abs <= 1e-4
+    assert parity.threshold_db is not None and parity.quantized_psnr_db is not None
+    assert 35 <= parity.threshold_db <= parity.quantized_psnr_db < 120
+    image = disc(256)
+    latent = encode(bundle, image)
+    wanted = load_encoder(demo_weights() / "encoder.safetensors")(torch.from_numpy(image)).numpy()
+    assert psnr_db(latent, wanted) >= 35
+    backend = OnnxBackend()
+    backend.load(bundle.component("decoder"), bundle.graph("decoder"))
+    drawn = backend.run({"latent": latent})["image"]
+    assert psnr_db(drawn, image) >= 20, "encoder and decoder no longer speak of the same latent"
+
+
+def test_a_bundle_without_encoder_stays_at_format_version_1_with_three_components(bundle_folder: Path) -> None:
+    written = Bundle.open(bundle_folder).manifest
+    assert (written.format_version, written.partial) == (1, False)
+    assert tuple(component.name for component in written.components) == COMPONENTS
+    assert not list(bundle_folder.glob("image_encoder*"))
+
+
+def test_the_digest_names_the_encoder_and_nothing_else_changes() -> None:
+    plain, more = load_models(Request("nano")), load_models(Request("nano", with_encoder=True))
+    assert plain.image_encoder is None and more.image_encoder is not None
+    assert plain.source.digest != more.source.digest and plain.source.weights == more.source.weights == "demo"
+
+
+def tiny_autoencoder(kind: str) -> AutoencoderKL | AutoencoderDC:
+    """Random weights under diffusers' own classes, wide enough that int8 finds something to quantize."""
+    torch.manual_seed(0)
+    if kind == "f8c4":
+        return AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(16,) * 4,
+            norm_num_groups=4,
+            latent_channels=4,
+            scaling_factor=0.18215,
+        ).eval()
+    blocks = ("ResBlock",) * 4 + ("EfficientViTBlock",) * 2
+    widths, depths, scales = (16, 16, 16, 16, 16, 64), (1,) * 6, ((),) * 5 + ((5,),)
+    return AutoencoderDC(
+        latent_channels=32,
+        attention_head_dim=8,
+        encoder_block_types=blocks,
+        decoder_block_types=blocks,
+        encoder_block_out_channels=widths,
+        decoder_block_out_channels=widths,
+        encoder_layers_per_block=depths,
+        decoder_layers_per_block=depths,
+        encoder_qkv_multiscales=scales,
+        decoder_qkv_multiscales=scales,
+        scaling_factor=0.41407,
+    ).eval()
+
+
+@pytest.mark.parametrize(("kind", "scaling"), [("f8c4", 0.18215), ("f32c32", 0.41407)])
+@torch.inference_mode()
+def test_a_public_encoder_gives_what_diffusers_encodes_scaled(
+    kind: str, scaling: float, tmp_path: Path, run_export: Run
+) -> None:
+    model, out = tiny_autoencoder(kind), tmp_path / "bundle"
+    model.save_pretrained(tmp_path / "vae")
+    small = ["--target", "onnx", "--config", "nano", "--latent", kind, "--resolution", "64", "--text-encoder", "demo"]
+    code, _, err = run_export(*small, "--encoder", str(tmp_path), "--component", "decoder", "--out", str(out))
+    assert code == 0, err
+    image = disc(64)
+    encoded = model.encode(2 * torch.from_numpy(image) - 1)
+    hidden = encoded.latent_dist.mode() if kind == "f8c4" else encoded.latent
+    assert psnr_db(encode(Bundle.open(out), image), scaling * hidden.numpy()) >= 35
+
+
+@torch.inference_mode()
+def test_an_encoder_that_lost_what_it_computes_fails_the_export(tmp_path: Path) -> None:
+    models = load_models(Request("nano", with_encoder=True))
+    *_, component = build_components(models, models.resolution, ())
+    (sample, *_) = image_encoder_samples(component, torch.Generator().manual_seed(0))
+    wrong = Sample(sample.inputs, sample.reference + np.float32(0.01))
+    with pytest.raises(ParityLost, match="image_encoder: the float32 graph"):
+        export_component(component, [wrong], get_recipe("int8"), tmp_path, lambda line: None)
+
+
+def test_an_encoder_that_is_not_there_is_one_sentence_and_exit_code_2(tmp_path: Path, run_export: Run) -> None:
+    checkpoint, out = tmp_path / "checkpoint", tmp_path / "bundle"
+    checkpoint.mkdir()
+    for name in WEIGHT_FILES:
+        (checkpoint / name).symlink_to(demo_weights() / name)
+    demo = ["--target", "onnx", "--config", "nano"]
+    for arguments, part in (
+        ([*SMALL, "--with-encoder"], "--encoder DIR"),
+        ([*demo, "--checkpoint", str(checkpoint), "--with-encoder"], "lacks encoder.safetensors"),
+        ([*SMALL, "--encoder", str(tmp_path / "none")], "No autoencoder at"),
+        ([*demo, "--encoder", str(tmp_path / "none")], "No weights at"),
+    ):
+        code, stdout, err = run_export(*arguments, "--out", str(out))
+        errors = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert (code, stdout, len(errors)) == (2, "", 1) and part in errors[0] and err.splitlines()[-1] == errors[0]
+        assert not out.exists()
