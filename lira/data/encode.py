@@ -50,7 +50,9 @@ class Wanted:
 @click.option("--device", default="cpu", show_default=True, help="Where PyTorch computes, such as cuda.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--out", type=PATH, required=True, help="Folder to write to, or to go on with.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress as JSON lines on stderr.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object on stdout; progress and warnings as JSON lines on stderr."
+)
 def command(
     scenes: bool,
     latent: str,
@@ -77,7 +79,7 @@ def command(
         raise BadInput("Give either --scenes or --images.")
     torch.set_num_threads(threads)
     encoders = _load_encoders(latent, encoder, text_preset, text_encoder, device)
-    source = _scene_source(pictures) if scenes else _image_source(pictures)
+    source = _scene_source(pictures) if scenes else _image_source(pictures, as_json)
     with Progress(len(source), "encode", json=as_json) as progress:
         done = encode_folder(source, encoders, out, shard_size, batch, progress)
     if as_json:
@@ -119,11 +121,11 @@ def _scene_source(wanted: Wanted) -> "ImageSource":
     return SceneSource(EmojiSet(wanted.emoji), wanted.count, wanted.seed, Mix(wanted.centred, wanted.placed))
 
 
-def _image_source(wanted: Wanted) -> "ImageSource":
+def _image_source(wanted: Wanted, as_json: bool) -> "ImageSource":
     from lira.data.shards import ShardSet
     from lira.data.sources import ShardImages
 
-    return ShardImages(ShardSet(wanted.images, wanted.cache), wanted.size)
+    return ShardImages(ShardSet(wanted.images, wanted.cache, as_json), wanted.size)
 
 
 main = cli_guard(command)

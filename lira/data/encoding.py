@@ -6,7 +6,6 @@ moment goes on at the first shard that is missing, and the result is the same.
 
 import hashlib
 import io
-import sys
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -149,7 +148,10 @@ def _write_shard(
 ) -> None:
     with atomic_write(path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as archive:
         for found in _read_ahead(source, indices, batch, readers):
-            pictures = [picture for picture in found if picture is not None]
+            pictures = [picture for picture in found if isinstance(picture, Picture)]
+            for bad in found:
+                if isinstance(bad, BadSample):
+                    progress.warn(f"skipped: {bad}.")
             if pictures:
                 latents = encoders.latents(pictures)
                 states = encoders.states([picture.caption for picture in pictures])
@@ -162,7 +164,7 @@ def _write_shard(
 
 def _read_ahead(
     source: ImageSource, indices: range, batch: int, readers: ThreadPoolExecutor
-) -> Iterator[list[Picture | None]]:
+) -> Iterator[list[Picture | BadSample]]:
     """Batches of pictures; one is read while the one before is encoded."""
     pending = readers.map(lambda index: _read(source, index), indices[:batch])
     for first in range(batch, len(indices) + batch, batch):
@@ -171,13 +173,11 @@ def _read_ahead(
         yield ready
 
 
-def _read(source: ImageSource, index: int) -> Picture | None:
-    """A picture, or None where it cannot be used, which is said on stderr."""
+def _read(source: ImageSource, index: int) -> Picture | BadSample:
     try:
         return source.picture(index)
     except BadSample as bad:
-        print(f"warning: skipped: {bad}.", file=sys.stderr, flush=True)
-        return None
+        return bad
 
 
 def _npy(tensor: Tensor) -> bytes:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from lira_runtime.errors import BadInput
 from lira_runtime.files import atomic_write
+from lira_runtime.progress import Progress
 
 LARGEST_LOSS = 0.01
 """Share of shards, or of samples, that may be damaged before work is refused."""
@@ -53,13 +54,15 @@ class ShardSet:
     Args:
         urls: local paths, globs, ranges such as `{000..010}`, or URLs that fsspec knows.
         cache: folder for copies of remote shards.
+        json: warnings as JSON lines.
 
     Raises:
         BadInput: no shard or no sample found, more than 1 % of the shards damaged (fewer are named on stderr and
             skipped), or a remote shard without a cache folder.
     """
 
-    def __init__(self, urls: Sequence[str] | str, cache: Path | None = None) -> None:
+    def __init__(self, urls: Sequence[str] | str, cache: Path | None = None, json: bool = False) -> None:
+        progress = Progress(0, "shards", json)
         found = [shard for url in ([urls] if isinstance(urls, str) else urls) for shard in expand(url)]
         if not found:
             raise BadInput(f"No shards at {urls if isinstance(urls, str) else ', '.join(urls)}.")
@@ -70,7 +73,7 @@ class ShardSet:
                 self._shards.append(read_index(local_copy(url, cache)))
             except (FileNotFoundError, tarfile.TarError, UnicodeDecodeError) as error:
                 self.damaged.append(url)
-                print(f"warning: shard {url} is skipped: {error}.", file=sys.stderr, flush=True)
+                progress.warn(f"shard {url} is skipped: {error}.")
         check_loss(len(self.damaged), len(found), f"shards ({', '.join(self.damaged[:3])})")
         if not any(shard.keys for shard in self._shards):
             raise BadInput(f"There is no sample in {found[0]}{' ..' if len(found) > 1 else ''}.")

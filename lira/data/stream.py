@@ -58,12 +58,13 @@ class EncodedData:
     Args:
         folder: local, or a URL that fsspec knows.
         cache: folder for copies, where `folder` is remote.
+        json: warnings as JSON lines.
 
     Raises:
         BadInput: no complete encoded data there, or more than 1 % of the shards are damaged.
     """
 
-    def __init__(self, folder: Path | str, cache: Path | None = None) -> None:
+    def __init__(self, folder: Path | str, cache: Path | None = None, json: bool = False) -> None:
         folder = str(folder).rstrip("/")
         self.description = read_description(folder, cache)
         if not self.description.samples:
@@ -75,7 +76,7 @@ class EncodedData:
         self._text_shape = (TOKENS, self.d_text)
         empty = local_copy(f"{folder}/{EMPTY_STATE_NAME}", cache).read_bytes()
         self.empty_state = _tensor(empty, self._text_shape, f"{folder}/{EMPTY_STATE_NAME}")
-        self._shards = ShardSet([f"{folder}/{shard_name(n)}" for n in range(self.description.shards)], cache)
+        self._shards = ShardSet([f"{folder}/{shard_name(n)}" for n in range(self.description.shards)], cache, json)
 
     def __len__(self) -> int:
         return len(self._shards)

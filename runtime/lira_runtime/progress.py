@@ -45,6 +45,11 @@ class Progress:
         elif self._plain_is_due():
             self._say(self._plain_line(seconds, note))
 
+    def warn(self, sentence: str) -> None:
+        """Show a warning on a line of its own; with json=True as {"event": "warning", "text": str}."""
+        line = json_module.dumps({"event": "warning", "text": sentence}) if self._json else f"warning: {sentence}"
+        self._say(("\r\x1b[2K" if self._bar else "") + line + "\n")
+
     def close(self) -> None:
         """End the bar's line; safe to call twice."""
         if self._bar and not self._closed and self.done:

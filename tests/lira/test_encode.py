@@ -171,8 +171,11 @@ def test_one_unusable_image_of_a_hundred_is_skipped_two_are_refused(
     assert (len(data), data.size) == (99, 64)
     assert np.isfinite(data.read(98)[0].numpy()).all()
     two = image_shard(tmp_path / "two.tar", [64] * 98 + [63, 40])
-    assert run(arguments(weights, tmp_path / "two", *options, two)) == 2
-    assert "2 of 100 pictures are damaged or missing, more than 1%" in capsys.readouterr().err
+    assert run(arguments(weights, tmp_path / "two", *options, two, "--json")) == 2
+    *lines, error = capsys.readouterr().err.splitlines()
+    assert "2 of 100 pictures are damaged or missing, more than 1%" in error
+    warnings = [event["text"] for event in map(json.loads, lines) if event["event"] == "warning"]
+    assert [text.split()[1] for text in warnings] == ["two.tar:98", "two.tar:99"]
 
 
 def test_remote_images_are_encoded_through_the_cache(weights: Path, tmp_path: Path) -> None:

@@ -44,3 +44,12 @@ def test_a_terminal_gets_one_line_that_is_redrawn_and_ended() -> None:
     assert stream.getvalue().count("\r") == 4
     assert stream.getvalue().count("\n") == 1
     assert stream.getvalue().endswith("\n")
+
+
+def test_a_warning_is_a_json_line_a_plain_line_or_takes_the_bar_s_place() -> None:
+    seen = []
+    for stream, json_lines in ((io.StringIO(), True), (io.StringIO(), False), (Terminal(), False)):
+        Progress(4, "encode", json=json_lines, stream=stream).warn("a.png is too small.")
+        seen.append(stream.getvalue())
+    assert json.loads(seen[0]) == {"event": "warning", "text": "a.png is too small."}
+    assert seen[1:] == ["warning: a.png is too small.\n", "\r\x1b[2Kwarning: a.png is too small.\n"]
