@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import torch
 from msgspec import Meta, Struct
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from lira.decoder import TinyDecoder
 from lira.encoders import FrozenEncoder, load_frozen_encoder
 from lira.latents import LatentKind, latent_kind
 from lira.training.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
+from lira.training.launch import Processes
 from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
 from lira.training.perceptual import SMALLEST_SIDE, Distance, perceptual_distance
 from lira.training.pictures import EncodedPictures, Pictures
@@ -104,7 +106,7 @@ def training_loss(
     """The terms of step `step`'s loss, unweighted scalars, and under "total" the one to minimise."""
     losses = recipe.losses
     judged = losses.adversarial > 0 and step >= losses.adversarial_start
-    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.run.bf16):
+    with torch.autocast(batch.image.device.type, torch.bfloat16, enabled=recipe.run.bf16):
         made, generator, hinge = model(_noisy(batch.latent, recipe, step), batch.image, judged)
     pixel = (made - batch.image).square().mean()
     perceptual = distance(made, batch.image).mean() if losses.perceptual else pixel.new_zeros(())
@@ -117,25 +119,27 @@ def _noisy(latent: Tensor, recipe: DecoderRecipe, step: int) -> Tensor:
     """The latents with noise that follows from seed and step, so that a resumed run sees the same."""
     generator = torch.Generator().manual_seed(recipe.run.seed * 2**32 + step)
     sigma = recipe.max_noise * torch.rand(len(latent), 1, 1, 1, generator=generator)
-    return latent + sigma * torch.randn(latent.shape, generator=generator)
+    return latent + (sigma * torch.randn(latent.shape, generator=generator)).to(latent.device)
 
 
 def averaged(state: TrainingState, kind: LatentKind) -> TinyDecoder:
-    """A copy of the decoder with the EMA weights, in evaluation mode."""
+    """A copy of the decoder with the EMA weights, in evaluation mode, where the model is."""
     prefix = "decoder."
-    decoder = TinyDecoder(kind)
-    decoder.load_state_dict({k.removeprefix(prefix): v for k, v in state.ema.shadow.items() if k.startswith(prefix)})
+    weights = {k.removeprefix(prefix): v for k, v in state.ema.shadow.items() if k.startswith(prefix)}
+    decoder = TinyDecoder(kind).to(weights["scaling"].device)
+    decoder.load_state_dict(weights)
     return decoder.eval()
 
 
-def new_state(recipe: DecoderRecipe, start: TinyDecoder) -> TrainingState:
+def new_state(recipe: DecoderRecipe, start: TinyDecoder, device: torch.device | str = "cpu") -> TrainingState:
     """Training that begins at the weights and the normalisation of `start`, with a fresh discriminator."""
     model = DecoderTraining(start.kind)
     model.decoder.load_state_dict(start.state_dict())
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = recipe.optimiser
     settings = {"kind": start.kind.name, "stage": "decoder"}
-    return TrainingState(model, adamw(model, optimiser), Ema(model, optimiser.ema_decay), settings=settings)
+    ema, text = Ema(model, optimiser.ema_decay), msgspec.json.encode(recipe).decode()
+    return TrainingState(model, adamw(model, optimiser), ema, settings=settings, recipe=text)
 
 
 def train(
@@ -208,14 +212,21 @@ def run(
     out: Path,
     resume: bool,
 ) -> None:
-    """Train to the recipe's last step over all runs, and write weights and examples to `out`. Raises BadInput."""
-    kind = latent_kind(recipe.latent)
+    """Train to the recipe's last step over all runs, and write weights and examples to `out`; one process, one device.
+
+    Raises BadInput for an encoder or weights that do not fit, for several processes, or when `out` holds a run and
+    `resume` is not given.
+    """
+    processes, kind = Processes(), latent_kind(recipe.latent)
+    if processes.rank.count > 1:
+        raise BadInput(f"The decoder is trained by one process, not by {processes.rank.count}.")
     encoder = load_frozen_encoder(kind, encoder_source)
-    state = new_state(recipe, first_decoder(kind, encoder, start))
+    state = new_state(recipe, first_decoder(kind, encoder, start), processes.device)
+    encoder = encoder.to(processes.device)
     begin(state, out, resume)
     count = min(HELD_OUT, len(held_out))
     measured = Pictures(held_out, encoder, min(CHECK_BATCH, count), recipe.run.seed)
     check = [measured.draw(number) for number in range(count // min(CHECK_BATCH, count))]
-    distance = perceptual_distance()
+    distance = perceptual_distance().to(processes.device)
     train(state, recipe, distance, Pictures(source, encoder, recipe.batch, recipe.run.seed), check[:1], out)
     finish(averaged(state, kind), distance, check, out)

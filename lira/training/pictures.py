@@ -1,13 +1,12 @@
 """Pictures with their latents, for training and measuring the decoder; the encoder is frozen."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from lira.data.sources import BadSample, ImageSource
 from lira.data.stream import Stream
@@ -15,9 +14,6 @@ from lira_runtime.errors import BadInput
 
 MOST_BAD = 0.01
 """Share of a source's pictures that may be unusable."""
-
-Encode = Callable[[Tensor], Tensor]
-"""A frozen encoder: image (b, 3, H, W) in [0, 1] -> diffusion latent (b, c, h, w)."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +25,21 @@ class EncodedPictures:
 
 
 @torch.no_grad()
-def encode(encoder: Encode, pixels: NDArray[np.uint8]) -> EncodedPictures:
-    """pixels (b, H, W, 3) uint8 sRGB -> the pictures and their latents."""
-    image = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255).contiguous()
+def encode(encoder: nn.Module, pixels: NDArray[np.uint8]) -> EncodedPictures:
+    """pixels (b, H, W, 3) uint8 sRGB -> the pictures and their latents, where the encoder is."""
+    weight = next(encoder.parameters(), torch.empty(0))
+    image = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255).contiguous().to(weight.device)
     return EncodedPictures(image, encoder(image).float())
 
 
 class Pictures:
     """The batches of a source's pictures in shuffled order, encoded; batch number s is a function of the seed and s.
 
-    A picture that cannot be used is named on stderr and left out of its batch.
+    A picture that cannot be used is named on stderr and left out of its batch. `encoder`, frozen, makes of an image
+    (b, 3, H, W) in [0, 1] a diffusion latent (b, c, h, w).
     """
 
-    def __init__(self, source: ImageSource, encoder: Encode, batch: int, seed: int) -> None:
+    def __init__(self, source: ImageSource, encoder: nn.Module, batch: int, seed: int) -> None:
         self._source, self._encoder, self._batch = source, encoder, batch
         self._stream = Stream(source, seed)
         self._bad: set[int] = set()

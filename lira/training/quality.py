@@ -39,8 +39,8 @@ def measure(
     """The quality over `batches`; the latents carry noise of sigma `noise`, the same in every call."""
     generator, figures = torch.Generator().manual_seed(0), []
     for batch in batches:
-        noisy = batch.latent + noise * torch.randn(batch.latent.shape, generator=generator)
-        made = decoder(noisy).clamp(0, 1).mul(255).round() / 255
+        eps = torch.randn(batch.latent.shape, generator=generator).to(batch.latent.device)
+        made = decoder(batch.latent + noise * eps).clamp(0, 1).mul(255).round() / 255
         error = (made - batch.image).square().mean((1, 2, 3))
         figures.append(torch.stack([error, ms_ssim(made, batch.image), distance(made, batch.image)]))
     error, similarity, far = torch.cat(figures, 1).double().mean(1).tolist()
@@ -57,4 +57,4 @@ def save_examples(decoder: TinyDecoder, batches: Sequence[EncodedPictures], path
         rows += [torch.cat(list(half[first : first + COLUMNS]), dim=2) for half in (image, made)]
     pixels = torch.cat(rows, dim=1).permute(1, 2, 0).mul(255).round().to(torch.uint8)
     with atomic_write(path) as part:
-        Image.fromarray(pixels.numpy()).save(part, format="PNG")
+        Image.fromarray(pixels.cpu().numpy()).save(part, format="PNG")

@@ -1,5 +1,6 @@
 """Training the decoder on frozen latents: what each term of the loss is, that it learns, resumes and measures right."""
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from lira.autoencoder import DemoEncoder, calibrate
-from lira.checkpoint import load_module, save_module
+from lira.checkpoint import load_module, read_metadata, save_module
 from lira.data.sources import BadSample, Picture
 from lira.decoder import TinyDecoder
 from lira.encoders import FrozenEncoder
@@ -122,6 +123,8 @@ def test_a_run_learns_leaves_the_encoder_alone_and_writes_what_it_measured(tmp_p
     assert f"held-out, latent noise 0.0: {quality}" in told
     assert quality.psnr > 3 + measure(first_decoder(DEMO, encoder(), None), PyramidDistance(), check).psnr
     assert Image.open(out / "examples.png").size == (2 * SIDE, 2 * SIDE)
+    stored = json.loads(read_metadata(out / "state.safetensors")["recipe"])
+    assert stored["steps"] == 40 and stored["optimiser"]["rate"] == 5e-3
     with pytest.raises(BadInput, match="already holds a run"):
         run(settings, str(tmp_path / "e.safetensors"), None, Discs(2), Discs(2), out, resume=False)
 
