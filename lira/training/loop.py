@@ -144,8 +144,8 @@ def optimise(state: TrainingState, loss: Tensor, settings: Optimiser, steps: int
     value = float(loss.detach())
     norm = float(gathered(nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip)))
     if not (math.isfinite(norm) and math.isfinite(value)):
-        what = f"the loss is {value}" if math.isfinite(norm) else f"the gradient's norm is {norm}"
-        raise BadInput(f"Step {state.step}: {what}; the last checkpoint stands. Lower the learning rate and resume.")
+        what = f"the gradient's norm is {norm}" if math.isfinite(value) else f"the loss is {value}"
+        raise BadInput(f"Step {state.step + 1}: {what}. The last checkpoint stands: lower the rate and --resume.")
     state.optimizer.step()
     state.step += 1
     state.ema.update(state.model, state.step)
