@@ -3,6 +3,7 @@
 Nothing is ever fetched: weights come from a local directory or from what the hub cache holds already.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,11 @@ def load_frozen_encoder(kind: LatentKind, source: str | Path) -> nn.Module:
         if encoder.kind != kind:
             raise BadInput(f"'{source}' is an encoder for {encoder.kind.name} latents, not {kind.name}.")
         return encoder.requires_grad_(False)
-    config, subfolder = _find_config(source)
-    scaling, shift = _check_config(config, kind, source)
-    model = _load_model(CLASSES[kind.name], source, subfolder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # diffusers calls the hub's client with arguments that it calls outdated
+        config, subfolder = _find_config(source)
+        scaling, shift = _check_config(config, kind, source)
+        model = _load_model(CLASSES[kind.name], source, subfolder)
     return FrozenEncoder(model.encoder, getattr(model, "quant_conv", None), kind, scaling, shift).float().eval()
 
 

@@ -102,10 +102,31 @@ def test_unfit_encoders_are_refused(tmp_path: Path) -> None:
         (f32c32, "dc16", "16 latent channels, f32c32 has 32"),
         (f32c32, "dc-in", "scaling 0.3189"),
         (f8c4, "nothing", "No autoencoder at"),
-        (f8c4, "../no-such/repository", "No autoencoder at"),
     ):
         with pytest.raises(BadInput, match=message):
             load_frozen_encoder(kind, tmp_path / folder)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_repository_is_looked_for_in_the_hub_cache_and_never_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr("socket.socket.connect", no_network)
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository, commit = tmp_path / "models--some--pipeline", "0" * 40
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    model = tiny_kl(**SD1)
+    model.save_pretrained(repository / "snapshots" / commit / "vae")
+    with torch.no_grad():
+        mode = model.encode(images() * 2 - 1).latent_dist.mode()
+        torch.testing.assert_close(load_frozen_encoder(LATENT_KINDS["f8c4"], "some/pipeline")(images()), mode * 0.18215)
+    with pytest.raises(BadInput, match="nor in the hub cache"):
+        load_frozen_encoder(LATENT_KINDS["f8c4"], "no-such/repository")
 
 
 def test_missing_damaged_and_pickled_weights_are_refused(tmp_path: Path) -> None:
