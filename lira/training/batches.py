@@ -8,6 +8,7 @@ interruption.
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from lira.data.stream import Stream
 from lira.latents import LatentKind
+from lira.model import LiRAModel
 from lira.training.recipe import Recipe, Stage
 from lira_runtime.errors import BadInput
 
@@ -69,6 +71,10 @@ class Batches:
             for stage, encoded, share in zip(recipe.stages, data, shares, strict=True)
         }
 
+    def data_at(self, step: int) -> Encoded:
+        """The data of the stage of step `step`, from 0."""
+        return self._stages[self._recipe.stage_at(step)[0]][0]
+
     def draw(self, step: int) -> Batch:
         """The batch of step `step`, from 0."""
         recipe = self._recipe
@@ -94,6 +100,13 @@ class Batches:
                 first += 1
                 pending = reader.submit(self.draw, first)
                 yield batch
+
+
+def check_network(network: LiRAModel, data: Encoded, weights: Path) -> None:
+    """Raise BadInput, naming `weights`, where its network works on other latents or text states than the data holds."""
+    held = (data.kind.channels, data.kind.patch_size, data.d_text)
+    if (network.in_channels, network.patch_size, network.d_text) != held:
+        raise BadInput(f"{weights} draws other latents, or from other text states, than the data holds.")
 
 
 def _generator(seed: int, step: int) -> torch.Generator:

@@ -16,7 +16,7 @@ from lira.checkpoint import save_tensors
 from lira.flow import noised, velocity_loss
 from lira.model import LiRAModel, load_denoiser
 from lira.reasoning import ConstantPlan, ReasoningLoop
-from lira.training.batches import Batch, Batches, Encoded
+from lira.training.batches import Batch, Batches, Encoded, check_network
 from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
 from lira.training.recipe import Optimiser, Recipe
 from lira.training.watch import View, Watch
@@ -70,6 +70,7 @@ def run(weights: Path, recipe: Recipe, data: Encoded, out: Path, resume: bool, v
     """
     batches = Batches(recipe, [data], [slice(0, recipe.stages[0].batch)])
     network, end = load_denoiser(weights).requires_grad_(False), recipe.steps
+    check_network(network, data, weights)
     loop = network.reasoning
     plan = mean_plan(network, [batches.draw(end + index) for index in range(START_BATCHES)])
     state = _new_state(loop, plan, sha256_of(weights), recipe)

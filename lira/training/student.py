@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from lira.checkpoint import save_module
 from lira.data.stream import Stream
 from lira.model import LiRAModel, load_denoiser
-from lira.training.batches import Encoded
+from lira.training.batches import Encoded, check_network
 from lira.training.denoiser import WEIGHTS_NAME
 from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
 from lira.training.recipe import Count, Optimiser, Run
 from lira.training.trajectories import Chords, Levels, Teacher, Teaching, Trajectories, draw_trajectories
 from lira.training.watch import View, Watch
-from lira_runtime.errors import BadInput
 from lira_runtime.files import sha256_of
 from lira_runtime.manifest import SamplerDefaults
 
@@ -108,9 +107,7 @@ def run(weights: Path, data: Encoded, recipe: StudentRecipe, out: Path, resume: 
     `resume` is not given.
     """
     network, digest = load_denoiser(weights), sha256_of(weights)
-    fits = (data.kind.channels, data.d_text, data.kind.patch_size)
-    if (network.in_channels, network.d_text, network.patch_size) != fits:
-        raise BadInput(f"{weights} draws other latents, or from other text states, than the data holds.")
+    check_network(network, data, weights)
     teacher = Teacher(network, digest, recipe.sampler, recipe.teacher, recipe.run.bf16)
     trajectories = draw_trajectories(out / TRAJECTORIES, teacher, data, recipe.run.seed)
     state = new_state(network, digest, recipe)

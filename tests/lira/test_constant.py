@@ -14,6 +14,7 @@ from lira.training import constant
 from lira.training.batches import Batches
 from lira.training.recipe import resolve
 from lira.training.watch import View
+from lira_runtime.errors import BadInput
 
 
 @pytest.fixture
@@ -52,6 +53,13 @@ def test_the_mean_plan_is_the_mean_over_the_samples(weights: Path) -> None:
             tokens = tokens + sincos_positions(*tokens.shape[1:])
             plans.append(network.reasoning(tokens, network.text_norm(batch.text), network.time_embedding(batch.t)).plan)
     assert torch.allclose(constant.mean_plan(network, batches), torch.cat(plans).mean(0), atol=1e-5)
+
+
+def test_data_of_another_text_encoder_is_refused(tmp_path: Path, weights: Path) -> None:
+    recipe = constant.constant_recipe(resolve("smoke"), 4)
+    with pytest.raises(BadInput, match="other text states"):
+        constant.run(weights, recipe, SyntheticData("f8c4", 64, 48), tmp_path / "out", resume=False, view=View())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_trained_constant_is_better_than_the_mean_it_starts_from(tmp_path: Path, weights: Path) -> None:
