@@ -22,7 +22,7 @@ from lira.presets import get_preset
 from lira.training.loop import adamw
 from lira.training.recipe import Optimiser
 from lira_runtime.errors import cli_guard
-from lira_runtime.manifest import PROMPT_TOKENS
+from lira_runtime.interface import PROMPT_TOKENS
 from report import Row, show_rows
 from timing import gflop, interleaved
 
