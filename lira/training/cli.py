@@ -97,6 +97,9 @@ def text_command(out: Path, steps: int, threads: int, resume: bool) -> None:
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe.")
 @click.option("--json", is_flag=True, help="JSON lines on stderr.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard's files to OUT/tensorboard.")
+@click.option(
+    "--decoder", type=FOLDER, help="Decoder weights: draw a sheet to OUT/samples every run.sample_every steps."
+)
 @out_option
 @threads_option
 @resume_option
@@ -106,6 +109,7 @@ def denoiser_command(
     overrides: tuple[str, ...],
     json: bool,
     tensorboard: bool,
+    decoder: Path | None,
     out: Path,
     threads: int,
     resume: bool,
@@ -119,7 +123,7 @@ def denoiser_command(
     torch.set_num_threads(threads)
     recipe = denoiser.chosen_recipe(recipe_name, overrides, out, resume)
     recipe = msgspec.structs.replace(recipe, data=data) if data else recipe
-    denoiser.run(recipe, denoiser.open_data(recipe), out, resume, View(json, tensorboard))
+    denoiser.run(recipe, denoiser.open_data(recipe), out, resume, View(json, tensorboard, decoder))
 
 
 @command.command("student")

@@ -26,6 +26,7 @@ from lira.training.loop import (
     training_steps,
 )
 from lira.training.recipe import Objective, Recipe, resolve, stored
+from lira.training.samples import Sheets, open_sheets
 from lira.training.watch import View, Watch
 from lira_runtime.errors import BadInput
 from lira_runtime.files import atomic_write
@@ -54,7 +55,13 @@ def training_loss(model: nn.Module, batch: Batch, objective: Objective, bf16: bo
 
 
 def train(
-    state: TrainingState, model: nn.Module, recipe: Recipe, batches: Batches, out: Path, watch: Watch | None = None
+    state: TrainingState,
+    model: nn.Module,
+    recipe: Recipe,
+    batches: Batches,
+    out: Path,
+    watch: Watch | None = None,
+    sheets: Sheets | None = None,
 ) -> float:
     """Train to the recipe's last step; the weights (float16, EMA) go to out/denoiser.safetensors.
 
@@ -75,8 +82,17 @@ def train(
             recent.append(mean_velocity)
             if watch:
                 watch.record(state, mean_loss, mean_velocity, recipe.stage_at(step)[0].batch)
+            if sheets and recipe.run.sample_every and state.step % recipe.run.sample_every == 0:
+                _draw(state, sheets, batches.data_at(step))
     save_weights(state, out / WEIGHTS_NAME)
     return sum(recent) / max(1, len(recent))
+
+
+def _draw(state: TrainingState, sheets: Sheets, data: Encoded) -> None:
+    averaged = state.averaged()
+    assert isinstance(state.model, LiRAModel)
+    if state.rank.index == 0:
+        sheets.draw(state.model, averaged, data, state.step)
 
 
 def save_weights(state: TrainingState, path: Path) -> None:
@@ -119,10 +135,12 @@ def run(recipe: Recipe, data: Sequence[Encoded], out: Path, resume: bool, view: 
     batches = Batches(recipe, data, [processes.share(stage.batch) for stage in recipe.stages])
     state = new_state(recipe, data[0].d_text)
     model = processes.prepare(state)
+    kind = latent_kind(recipe.model.latent)
+    sheets = open_sheets(view.decoder, kind, out) if view.decoder else None
     begin(state, out, resume)
     if state.rank.index:
-        return train(state, model, recipe, batches, out)
+        return train(state, model, recipe, batches, out, sheets=sheets)
     with atomic_write(out / RECIPE_NAME) as part:
         part.write_text(recipe.json() + "\n", encoding="utf-8")
     with Watch(out, state.step, recipe, view) as watch:
-        return train(state, model, recipe, batches, out, watch)
+        return train(state, model, recipe, batches, out, watch, sheets)

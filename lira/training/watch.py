@@ -31,6 +31,8 @@ class View:
     """JSON lines on stderr instead of a bar or plain lines."""
     tensorboard: bool = False
     """Also write TensorBoard's event files."""
+    decoder: Path | None = None
+    """Weights of the decoder that sample sheets are drawn with; none, no sheets."""
 
 
 class Watched(Protocol):

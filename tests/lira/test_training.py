@@ -2,14 +2,21 @@
 
 from pathlib import Path
 
+import pytest
 import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lira.checkpoint import load_module, load_tensors, read_metadata
+from lira.checkpoint import load_module, load_tensors, read_metadata, save_module
 from lira.data.scenes import Scene
 from lira.data.synthetic import SyntheticData
+from lira.decoder import TinyDecoder
+from lira.latents import LATENT_KINDS
 from lira.model import LiRAModel
 from lira.training import denoiser, text
 from lira.training.recipe import Recipe, resolve
+from lira.training.watch import View, read_curve
+from lira_runtime.errors import BadInput
 from lira_runtime.tokenizer import ClipTokenizer
 
 
@@ -48,3 +55,33 @@ def test_words_that_no_caption_uses_start_silent_and_the_others_do_not() -> None
     table = state.model.encoder.clip.embeddings.token_embedding.table.weight
     unseen, seen = (tokenizer.encode(word).ids[0, 1] for word in ("parliament", "bicycle"))
     assert not table[unseen].any() and table[seen].any()
+
+
+def test_a_sheet_shows_what_the_averaged_weights_draw_and_tensorboard_its_scalars(tmp_path: Path) -> None:
+    save_module(TinyDecoder(LATENT_KINDS["demo"]), tmp_path / "decoder.safetensors", torch.float16)
+    recipe = smoke("stages.0.resolution=64", "stages.0.steps=2", "run.sample_every=2", "run.log_every=1")
+    view = View(tensorboard=True, decoder=tmp_path / "decoder.safetensors")
+    denoiser.run(recipe, [SyntheticData("demo", 64, d_text=32)], tmp_path / "run", False, view)
+    assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == ["step-000002.png"]
+    assert Image.open(tmp_path / "run" / "samples" / "step-000002.png").size == (256, 256)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    points = read_curve(tmp_path / "run" / "curve.jsonl")
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [
+        (point["step"], pytest.approx(point["loss"], rel=1e-6)) for point in points
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (SyntheticData("f8c4", 128, 32), "trains demo latents, but its data holds f8c4"),
+        (SyntheticData("demo", 64, 32), "trains at 128 px, but its data holds pictures of 64 px"),
+    ],
+)
+def test_data_of_another_kind_or_size_is_refused_before_work(
+    tmp_path: Path, data: SyntheticData, complaint: str
+) -> None:
+    with pytest.raises(BadInput, match=complaint):
+        denoiser.run(smoke(), [data], tmp_path / "run", resume=False)
+    assert not (tmp_path / "run").exists()
