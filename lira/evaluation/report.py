@@ -14,7 +14,7 @@ from lira.evaluation.score import ATTRIBUTES, Verdicts, differences, ignoring_te
 from lira_runtime.progress import Progress
 
 JUDGED_AT_ONCE = 25
-CELL = 20
+CELL = 22
 """Characters of a table's column."""
 
 
