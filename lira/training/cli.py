@@ -197,6 +197,16 @@ def constant_command(
     click.echo(f"velocity loss with the loop {found.loop:.4f}, with the constant {found.constant:.4f}")
 
 
+@command.command("curve")
+@click.argument("curve", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="The PNG to write.")
+def curve_command(curve: Path, out: Path) -> None:
+    """Plot the curve.jsonl that a run wrote."""
+    from lira.training.curve import plot_curve
+
+    plot_curve(curve, out)
+
+
 main = cli_guard(command)
 
 if __name__ == "__main__":

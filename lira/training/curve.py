@@ -1,0 +1,31 @@
+"""A picture of a training curve: velocity loss over steps, and its running mean."""
+
+from pathlib import Path
+
+import numpy as np
+
+from lira.training.watch import read_curve
+from lira_runtime.errors import BadInput
+from lira_runtime.files import atomic_write
+
+
+def plot_curve(curve: Path, out: Path) -> None:
+    """Draw curve.jsonl as a PNG. Raises BadInput for a file that is no curve, or where matplotlib is missing."""
+    points = read_curve(curve)
+    if not points:
+        raise BadInput(f"{curve} holds no steps yet.")
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise BadInput("The plot needs matplotlib: pip install '.[bench]' -c constraints.txt") from error
+    steps = np.array([point["step"] for point in points])
+    velocity = np.array([point["velocity"] for point in points])
+    window = max(1, len(points) // 100)
+    mean = np.convolve(velocity, np.full(window, 1 / window), mode="valid")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="step", ylabel="velocity loss", yscale="log")
+    axes.plot(steps, velocity, color="0.8", linewidth=0.5, label="each step")
+    axes.plot(steps[window - 1 :], mean, label=f"mean of {window}")
+    axes.legend()
+    with atomic_write(out) as part:
+        figure.savefig(part, format="png", dpi=120)
