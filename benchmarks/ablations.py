@@ -27,6 +27,7 @@ from fresh import random_feed
 from lira import presets
 from lira.layers import LAYOUTS, CrossStateFusion, MixFFN
 from lira.scan import Selection, scan_pair
+from lira.sources import Request, load_models
 from lira_export.calibration import HiddenRange
 from lira_export.components import build_components
 from lira_export.onnx.convert import to_onnx
@@ -35,7 +36,6 @@ from lira_export.onnx.quantize import quantize
 from lira_export.recipes import Recipe, get_recipe
 from lira_export.rewrite import denoiser as rewrite
 from lira_export.rewrite.denoiser import TraceableDenoiser, TraceableScan
-from lira_export.sources import Request, load_models
 from lira_runtime.backends.session import SessionSettings, session_options
 from lira_runtime.errors import cli_guard
 from report import Row, show_rows

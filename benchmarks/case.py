@@ -12,9 +12,9 @@ import torch
 import lira
 import lira_export
 from fresh import random_feed
+from lira.sources import Models, Request, load_models
 from lira_export.bundle import Order, write_bundle
 from lira_export.recipes import get_recipe
-from lira_export.sources import Models, Request, load_models
 from lira_runtime.backends.session import SessionSettings, open_session
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput

@@ -16,6 +16,7 @@ import onnx_ir as ir
 import torch
 
 from case import BUILD, runner
+from lira.sources import Models, Request, load_models
 from lira_export.calibration import hidden_ranges
 from lira_export.components import build_components
 from lira_export.onnx.convert import to_onnx
@@ -23,7 +24,6 @@ from lira_export.onnx.half import store_half
 from lira_export.onnx.quantize import quantize
 from lira_export.parity import Sample, psnr_db
 from lira_export.recipes import Recipe, get_recipe
-from lira_export.sources import Models, Request, load_models
 from lira_export.trajectory import trajectory
 from lira_runtime.backends.session import SessionSettings, open_session
 from lira_runtime.errors import cli_guard

@@ -3,6 +3,7 @@
 Nothing is ever fetched: weights come from a local directory or from what the hub cache holds already.
 """
 
+import hashlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ STATISTICS = {
     "f8c4": {(0.18215, 0.0)},
 }
 """(scaling, shift) of the public encoders of each kind."""
+ENCODER_FILE = "encoder.safetensors"
+"""In a folder of weights, where `lira-train` made one; exported on request only."""
 
 
 class FrozenEncoder(nn.Module):
@@ -116,3 +119,23 @@ def _load_model(class_name: str, source: str | Path, subfolder: str | None) -> A
     if missing := sorted(name for name in info["missing_keys"] if name.startswith(("encoder.", "quant_conv."))):
         raise BadInput(f"'{source}' lacks {missing[0]} ({len(missing)} tensors missing).")
     return model
+
+
+def load_image_encoder(kind: LatentKind, named: str | None, stored: Path | None) -> nn.Module:
+    """Picture (1, 3, H, W) in [0, 1] -> diffusion latent (1, C, h, w), in evaluation mode.
+
+    named: what `load_frozen_encoder` reads, or None for the file `stored` beside the weights, which is
+    None for weights from a seed. Raises BadInput where there is no encoder or it does not fit `kind`.
+    """
+    if named is None and (stored is None or not stored.is_file()):
+        where = "Random weights have no image encoder" if stored is None else f"{stored.parent} lacks {stored.name}"
+        raise BadInput(f"{where}; name one with --encoder DIR.")
+    return load_frozen_encoder(kind, named or str(stored)).eval()
+
+
+def digest_with(digest: str, encoder: nn.Module) -> str:
+    """SHA-256 over a digest and an encoder's tensors: one from the hub cache has no file of its own to hash."""
+    total = hashlib.sha256(digest.encode())
+    for name, tensor in encoder.state_dict().items():
+        total.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()

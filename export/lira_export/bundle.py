@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from lira.sources import Models
 from lira_export.calibration import hidden_ranges
 from lira_export.components import build_components
 from lira_export.empty_prompt import write_empty_prompt
 from lira_export.onnx.export import Say, export_component
 from lira_export.parity import reference_samples
 from lira_export.recipes import Recipe
-from lira_export.sources import Models
 from lira_runtime import manifest
 from lira_runtime.files import atomic_directory, sha256_of
 from lira_runtime.interface import COMPONENTS, IMAGE_ENCODER

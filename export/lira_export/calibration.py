@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lira.layers import MixFFN
-from lira_export.sources import Models
+from lira.sources import Models
 from lira_export.trajectory import trajectory
 
 PROMPTS = ("a blue fish on a green background", "a yellow star above a purple car on a grey background", "")

@@ -74,10 +74,10 @@ def command(
         raise BadInput(f"Unknown component '{unknown[0]}'; choose among: {', '.join(COMPONENTS)}.")
     say = _json_say if as_json else _plain_say
     # torch takes seconds to import: a typing error must not wait for it.
+    from lira.sources import Request, load_models
     from lira_export.bundle import Order, write_bundle
     from lira_export.components import build_components
     from lira_export.recipes import get_recipe
-    from lira_export.sources import Request, load_models
 
     out = out or Path("build") / f"{config}-{target}"
     chosen = tuple(name for name in COMPONENTS if name in components) or COMPONENTS

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from lira.latents import LatentKind
+from lira.sources import Models
 from lira_export.rewrite.decoder import traceable_decoder
 from lira_export.rewrite.denoiser import traceable_denoiser
 from lira_export.rewrite.text_encoder import traceable_text_encoder
-from lira_export.sources import Models
 from lira_runtime.interface import COMPONENTS, IMAGE_ENCODER, TensorSpec, interface
 
 DTYPES = {"float32": torch.float32, "int32": torch.int32}

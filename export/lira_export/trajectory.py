@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lira.sources import Models
 from lira_export.parity import Sample
-from lira_export.sources import Models
 from lira_runtime.noise import initial_noise
 from lira_runtime.sampler import sample, shifted_sigmas
 from lira_runtime.tokenizer import ClipTokenizer

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lira.checkpoint import load_tensors, read_metadata
 from lira.evaluation.drawing import Artist, Options, Picture
 from lira.model import LiRAModel
-from lira.reasoning import Reasoned, ReasoningLoop
-from lira_export.sources import Models, Request, load_models
+from lira.reasoning import ConstantPlan
+from lira.sources import Models, Request, load_models
 from lira_runtime.errors import BadInput
 from lira_runtime.noise import initial_noise
 from lira_runtime.sampler import check_guidance, guided, sample, shifted_sigmas
@@ -21,21 +21,6 @@ CONSTANT_FILE = "reasoning_constant.safetensors"
 """Beside the weights: `plan` (w,), the learned plan that stands for the whole loop."""
 REASONING = ("on", "constant")
 BATCH = 16
-
-
-class ConstantPlan(nn.Module):
-    """In the place of a reasoning loop: the same plan (w,) for every prompt, in no steps."""
-
-    plan: Tensor
-
-    def __init__(self, loop: ReasoningLoop, plan: Tensor) -> None:
-        super().__init__()
-        self.out_proj = loop.out_proj
-        self.register_buffer("plan", plan)
-
-    def forward(self, tokens: Tensor, text: Tensor, time: Tensor) -> Reasoned:
-        """The arguments of `ReasoningLoop.forward`; plan (B, w) and 0 steps (B,)."""
-        return Reasoned(self.plan.expand(len(time), -1), torch.zeros(len(time), dtype=torch.int64))
 
 
 def eager_artist(folder: Path, reasoning: str, options: Options) -> Artist:

@@ -7,9 +7,9 @@ import pytest
 
 import peers
 from case import Case
+from lira.sources import Request, load_models
 from lira_export.bundle import Order, write_bundle
 from lira_export.recipes import get_recipe
-from lira_export.sources import Request, load_models
 from lira_runtime.bundle import Bundle
 
 

@@ -26,8 +26,8 @@ import text_encoder
 from case import Case, older_than_code
 from lira.model import LiRAModel, wake_zero_weights
 from lira.presets import get_preset
+from lira.sources import Request
 from lira_export.rewrite.denoiser import TraceableScan, traceable_denoiser
-from lira_export.sources import Request
 
 
 def test_denoiser_compares_step_eager_and_sana(nano: Case, tiny_sana: dict[str, Any], cache: Path):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from lira.sources import Models, Request, load_models
 from lira_export import cli
 from lira_export.bundle import Order, write_bundle
 from lira_export.recipes import get_recipe
-from lira_export.sources import Models, Request, load_models
 
 Ran = tuple[int, str, str]
 

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from lira.checkpoint import save_module, save_tensors
-from lira_export.sources import WEIGHT_FILES, Models
+from lira.sources import WEIGHT_FILES, Models
 from lira_runtime import manifest
 from lira_runtime.bundle import Bundle
 from lira_runtime.interface import COMPONENTS

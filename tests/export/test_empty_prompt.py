@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lira_export.sources import Models
+from lira.sources import Models
 from lira_runtime.bundle import Bundle
 
 

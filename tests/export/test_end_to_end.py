@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lira_export.sources import Models
+from lira.sources import Models
 from lira_runtime import sampler
 from lira_runtime.bundle import Bundle
 from lira_runtime.noise import initial_noise

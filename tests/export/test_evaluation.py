@@ -6,7 +6,7 @@ import numpy as np
 
 from lira.evaluation.drawing import Options, bundle_artist
 from lira.evaluation.eager import draw_batch
-from lira_export.sources import Models
+from lira.sources import Models
 from lira_runtime.sampler import shifted_sigmas
 
 PROMPTS = [

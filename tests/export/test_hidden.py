@@ -13,11 +13,11 @@ from torch import nn
 
 from lira.layers import MixFFN
 from lira.presets import get_preset
+from lira.sources import Models
 from lira_export.calibration import HiddenRange, hidden_ranges
 from lira_export.onnx.quantize import quantize
 from lira_export.passes import run_passes
 from lira_export.recipes import Recipe
-from lira_export.sources import Models
 
 STATIC = Recipe("test", quantizes=True, static_hidden=True)
 DYNAMIC = Recipe("test", quantizes=True)

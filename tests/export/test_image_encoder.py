@@ -9,11 +9,11 @@ import torch
 from diffusers import AutoencoderDC, AutoencoderKL
 
 from lira.autoencoder import load_encoder
+from lira.sources import WEIGHT_FILES, Request, demo_weights, load_models
 from lira_export.components import build_components
 from lira_export.onnx.export import export_component
 from lira_export.parity import Sample, image_encoder_samples, psnr_db
 from lira_export.recipes import get_recipe
-from lira_export.sources import WEIGHT_FILES, Request, demo_weights, load_models
 from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import ParityLost

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from lira.sources import Models
 from lira_export.components import build_components
 from lira_export.onnx.export import export_component
 from lira_export.parity import psnr_db, reference_samples
 from lira_export.recipes import Recipe, get_recipe
-from lira_export.sources import Models
 from lira_runtime import manifest
 from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.errors import ParityLost

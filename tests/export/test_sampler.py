@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from lira import sources
 from lira.checkpoint import load_tensors, save_tensors
-from lira_export import sources
-from lira_export.sources import USUAL_SAMPLER, Request, demo_weights, load_models
+from lira.sources import USUAL_SAMPLER, Request, demo_weights, load_models
 from lira_runtime import manifest
 from lira_runtime.errors import BadInput
 from lira_runtime.manifest import SamplerDefaults

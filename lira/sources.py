@@ -1,4 +1,4 @@
-"""Where the weights of an export come from: the committed demo, a checkpoint, or a seed."""
+"""Where the models of a pipeline come from: the committed demo, a checkpoint, or a seed."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -11,11 +11,11 @@ from torch import nn
 
 from lira.checkpoint import load_module, read_metadata
 from lira.decoder import TinyDecoder
+from lira.encoders import ENCODER_FILE, digest_with, load_image_encoder
 from lira.latents import LatentKind, latent_kind
 from lira.model import LiRAModel, wake_zero_weights
 from lira.presets import get_preset
 from lira.text import TextEncoder, cached_text_encoder, get_text_preset, load_text_encoder, seeded_text_encoder
-from lira_export.image_encoder import ENCODER_FILE, digest_with, load_image_encoder
 from lira_runtime.errors import BadInput
 from lira_runtime.files import sha256_of
 from lira_runtime.manifest import SamplerDefaults, Source
