@@ -27,6 +27,8 @@ OVERVIEW_SIDE = 8
 """Most rows and columns of tokens that the loop looks at: planning costs the same at every resolution."""
 THINK_HEADS = 2
 THINK_STATES = 8
+CONSTANT_FILE = "reasoning_constant.safetensors"
+"""Beside a denoiser's weights: `plan` (w,), the learned plan that stands for the whole loop."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """CLIP text encoders (transformers `CLIPTextModel`): token ids -> text states that the denoiser reads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 from lira.checkpoint import load_module
 from lira_runtime.errors import BadInput
 from lira_runtime.interface import PROMPT_TOKENS
-from lira_runtime.tokenizer import END_ID, START_ID
+from lira_runtime.tokenizer import END_ID, START_ID, ClipTokenizer
 
 TOKENS = PROMPT_TOKENS
 VOCABULARY_SIZE = END_ID + 1
@@ -106,6 +108,11 @@ class TextEncoder(nn.Module):
     def forward(self, input_ids: Tensor) -> Tensor:
         """input_ids (B, 77) integers -> text states (B, 77, width), after the final layer norm."""
         return self.clip(input_ids=input_ids).last_hidden_state
+
+
+def tokenise(tokenizer: ClipTokenizer, captions: Sequence[str]) -> Tensor:
+    """Token ids (B, 77) int64."""
+    return torch.from_numpy(np.concatenate([tokenizer.encode(caption).ids for caption in captions])).long()
 
 
 def load_text_encoder(preset_name: str, source: Path | str) -> TextEncoder:

@@ -30,7 +30,7 @@ from lira.data.stream import (
     shard_name,
 )
 from lira.latents import LatentKind
-from lira.text import TextEncoder
+from lira.text import TextEncoder, tokenise
 from lira_runtime.errors import BadInput
 from lira_runtime.files import atomic_write
 from lira_runtime.progress import Progress
@@ -59,8 +59,7 @@ class Encoders:
     @torch.inference_mode()
     def states(self, captions: list[str]) -> Tensor:
         """Text states (b, M, d_text), float16."""
-        ids = torch.from_numpy(np.concatenate([self.tokenizer.encode(caption).ids for caption in captions]))
-        return self.text(ids.to(self.device)).half().cpu()
+        return self.text(tokenise(self.tokenizer, captions).to(self.device)).half().cpu()
 
 
 def encode_folder(

@@ -10,15 +10,15 @@ from torch import Tensor
 from lira.checkpoint import load_tensors, read_metadata
 from lira.evaluation.drawing import Artist, Options, Picture
 from lira.model import LiRAModel
-from lira.reasoning import ConstantPlan
+from lira.reasoning import CONSTANT_FILE, ConstantPlan
 from lira.sources import Models, Request, load_models
+from lira.text import tokenise
 from lira_runtime.errors import BadInput
+from lira_runtime.image import to_pixels
 from lira_runtime.noise import initial_noise
 from lira_runtime.sampler import check_guidance, guided, sample, shifted_sigmas
 from lira_runtime.tokenizer import ClipTokenizer
 
-CONSTANT_FILE = "reasoning_constant.safetensors"
-"""Beside the weights: `plan` (w,), the learned plan that stands for the whole loop."""
 REASONING = ("on", "constant")
 BATCH = 16
 
@@ -74,11 +74,9 @@ def draw_batch(
     x = torch.from_numpy(np.concatenate(noise))
     for step in sample(guided(velocity, text, empty, guidance), x, sigmas, models.sampler.method):
         x = step.x
-    pixels = models.decoder(x).clamp(0, 1) * 255 + 0.5
-    return list(pixels.permute(0, 2, 3, 1).to(torch.uint8).numpy())
+    return [to_pixels(image.numpy()) for image in models.decoder(x).split(1)]
 
 
 def encode(models: Models, prompts: Sequence[str]) -> Tensor:
     """Text states (b, 77, d_text) float32."""
-    tokenizer = ClipTokenizer.vendored()
-    return models.text_encoder(torch.from_numpy(np.concatenate([tokenizer.encode(prompt).ids for prompt in prompts])))
+    return models.text_encoder(tokenise(ClipTokenizer.vendored(), prompts))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from lira.autoencoder import DemoEncoder, calibrate
@@ -20,9 +19,9 @@ from lira.data.emoji import EmojiSet
 from lira.data.scenes import BACKGROUNDS, render, sample_jitter, sample_split
 from lira.decoder import TinyDecoder
 from lira.latents import LatentKind, latent_kind
+from lira.training.grid import save_compared
 from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
 from lira.training.recipe import Optimiser
-from lira_runtime.files import atomic_write
 
 BACKGROUND_WEIGHT = 0.3
 
@@ -138,19 +137,10 @@ def finish(state: TrainingState, emoji: EmojiSet, kind: LatentKind, out: Path) -
         print(f"held-out, latent noise {noise}: PSNR {psnr:.2f} dB, on things {thing_psnr:.2f} dB")
     for name, module in (("encoder", model.encoder), ("decoder", model.decoder)):
         save_module(module, out / f"{name}.safetensors", torch.float16, {"kind": kind.name})
-    save_examples(model.eval(), check[0][0][:16], out / "examples.png")
-
-
-@torch.no_grad()
-def save_examples(model: Autoencoder, image: Tensor, path: Path) -> None:
-    """Originals in one row, reconstructions below, eight to a row."""
-    made = model(image, torch.zeros(len(image), 1, 1, 1)).clamp(0, 1)
-    rows = []
-    for first in range(0, len(image), 8):
-        rows += [torch.cat(list(half[first : first + 8]), dim=2) for half in (image, made)]
-    pixels = torch.cat(rows, dim=1).permute(1, 2, 0).mul(255).round().to(torch.uint8)
-    with atomic_write(path) as part:
-        Image.fromarray(pixels.numpy()).save(part, format="PNG")
+    image = check[0][0][:16]
+    with torch.no_grad():
+        made = model.eval()(image, torch.zeros(len(image), 1, 1, 1)).clamp(0, 1)
+    save_compared(image, made, out / "examples.png")
 
 
 def run(emoji_path: Path, out: Path, kind_name: str, steps: int, resume: bool) -> None:

@@ -11,6 +11,10 @@ FOLDER = click.Path(path_type=Path)
 out_option = click.option("--out", type=FOLDER, required=True, help="Folder for the state and the weights.")
 steps_option = click.option("--steps", type=click.IntRange(min=1), required=True, help="Steps over all runs.")
 threads_option = click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe."
+)
+json_option = click.option("--json", is_flag=True, help="JSON lines on stderr.")
 resume_option = click.option("--resume", is_flag=True, help="Go on from the state in --out.")
 
 
@@ -43,7 +47,7 @@ def autoencoder_command(emoji: Path, latent: str, out: Path, steps: int, threads
 @click.option("--images", multiple=True, help="Train on shards of images: paths, globs, ranges or fsspec URLs.")
 @click.option("--held-out", multiple=True, help="Shards to measure on; needed with --images.")
 @click.option("--recipe", "recipe_name", default="decoder-demo", show_default=True, help="A name or a .toml file.")
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe.")
+@set_option
 @out_option
 @threads_option
 @resume_option
@@ -94,8 +98,8 @@ def text_command(out: Path, steps: int, threads: int, resume: bool) -> None:
 @command.command("denoiser")
 @click.option("--recipe", "recipe_name", help="A recipe's name or .toml file; --resume takes the stored one.")
 @click.option("--data", default="", help="Folder that lira-encode wrote, or the parent of the stages' folders.")
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe.")
-@click.option("--json", is_flag=True, help="JSON lines on stderr.")
+@set_option
+@json_option
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard's files to OUT/tensorboard.")
 @click.option(
     "--decoder", type=FOLDER, help="Decoder weights: draw a sheet to OUT/samples every run.sample_every steps."
@@ -130,8 +134,8 @@ def denoiser_command(
 @click.option("--teacher", type=FOLDER, required=True, help="Weights of the trained denoiser, denoiser.safetensors.")
 @click.option("--data", type=FOLDER, required=True, help="Folder that lira-encode wrote; its texts are drawn.")
 @click.option("--recipe", "recipe_name", default="turbo-demo", show_default=True, help="A name or a .toml file.")
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe.")
-@click.option("--json", is_flag=True, help="JSON lines on stderr.")
+@set_option
+@json_option
 @out_option
 @threads_option
 @resume_option
@@ -166,8 +170,8 @@ def student_command(
 @click.option("--denoiser", type=FOLDER, required=True, help="Weights of the trained denoiser, denoiser.safetensors.")
 @click.option("--data", type=FOLDER, required=True, help="Folder that lira-encode wrote.")
 @click.option("--recipe", "recipe_name", default="demo", show_default=True, help="That the denoiser was trained by.")
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe.")
-@click.option("--json", is_flag=True, help="JSON lines on stderr.")
+@set_option
+@json_option
 @out_option
 @steps_option
 @threads_option

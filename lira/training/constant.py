@@ -15,15 +15,13 @@ from torch import Tensor, nn
 from lira.checkpoint import save_tensors
 from lira.flow import noised, velocity_loss
 from lira.model import LiRAModel, load_denoiser
-from lira.reasoning import ConstantPlan, ReasoningLoop
+from lira.reasoning import CONSTANT_FILE, ConstantPlan, ReasoningLoop
 from lira.training.batches import Batch, Batches, Encoded, check_network
 from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
 from lira.training.recipe import Optimiser, Recipe
 from lira.training.watch import View, Watch
 from lira_runtime.files import sha256_of
 
-CONSTANT_NAME = "reasoning_constant.safetensors"
-"""Holds `plan` (w,) float16."""
 OPTIMISER = Optimiser(rate=0.02, weight_decay=0.0, warmup_steps=10, ema_decay=0.95)
 START_BATCHES, CHECK_BATCHES = 4, 8
 
@@ -82,7 +80,7 @@ def run(weights: Path, recipe: Recipe, data: Encoded, out: Path, resume: bool, v
             optimise(state, loss, OPTIMISER, end)
             watch.record(state, loss.item(), loss.item(), recipe.stages[0].batch)
     state.model.load_state_dict(state.averaged())
-    save_tensors(out / CONSTANT_NAME, {"plan": state.averaged()["plan"].half()}, state.settings)
+    save_tensors(out / CONSTANT_FILE, {"plan": state.averaged()["plan"].half()}, state.settings)
     check = [batches.draw(end + START_BATCHES + index) for index in range(CHECK_BATCHES)]
     return Comparison(*(_loss_with(network, reasoning, check, recipe) for reasoning in (loop, state.model)))
 

@@ -8,12 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lira.data.shards import LARGEST_LOSS
 from lira.data.sources import BadSample, ImageSource
 from lira.data.stream import Stream
 from lira_runtime.errors import BadInput
-
-MOST_BAD = 0.01
-"""Share of a source's pictures that may be unusable."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Pictures:
             if index not in self._bad:
                 print(f"skipped: {error}", file=sys.stderr)
             self._bad.add(index)
-            if len(self._bad) > MOST_BAD * len(self._source):
+            if len(self._bad) > LARGEST_LOSS * len(self._source):
                 count = f"{len(self._bad)} of {len(self._source)}"
                 raise BadInput(f"{count} pictures cannot be used, more than 1 %; the last: {error}.") from error
             return None

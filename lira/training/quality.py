@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from lira.decoder import TinyDecoder
+from lira.training.grid import save_compared
 from lira.training.perceptual import Distance, ms_ssim
 from lira.training.pictures import EncodedPictures
-from lira_runtime.files import atomic_write
 
-COLUMNS, EXAMPLES = 8, 16
+EXAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,4 @@ def save_examples(decoder: TinyDecoder, batches: Sequence[EncodedPictures], path
     """A PNG of the first 16 originals in rows of eight, what is decoded of each below it."""
     image = torch.cat([batch.image for batch in batches])[:EXAMPLES]
     latent = torch.cat([batch.latent for batch in batches])[:EXAMPLES]
-    made, rows = decoder(latent).clamp(0, 1), []
-    for first in range(0, len(image) // COLUMNS * COLUMNS or len(image), COLUMNS):
-        rows += [torch.cat(list(half[first : first + COLUMNS]), dim=2) for half in (image, made)]
-    pixels = torch.cat(rows, dim=1).permute(1, 2, 0).mul(255).round().to(torch.uint8)
-    with atomic_write(path) as part:
-        Image.fromarray(pixels.cpu().numpy()).save(part, format="PNG")
+    save_compared(image, decoder(latent).clamp(0, 1), path)

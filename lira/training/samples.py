@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from lira.checkpoint import load_module
@@ -13,7 +12,7 @@ from lira.decoder import TinyDecoder
 from lira.latents import LatentKind
 from lira.model import LiRAModel
 from lira.training.batches import Encoded
-from lira_runtime.files import atomic_write
+from lira.training.grid import save_grid
 from lira_runtime.sampler import guided, sample, shifted_sigmas
 
 COLUMNS = 4
@@ -47,11 +46,9 @@ class Sheets:
         steps = sample(guided(velocity, text, empty, GUIDANCE), noise, shifted_sigmas(STEPS, SHIFT))
         latent = [step.x for step in steps][-1].cpu()
         pictures = torch.cat([self.decoder(one) for one in latent.split(1)]).clamp(0, 1)
-        rows = [torch.cat(list(row), dim=2) for row in pictures.split(COLUMNS) if len(row) == COLUMNS]
-        pixels = torch.cat(rows, dim=1).permute(1, 2, 0).mul(255).round().to(torch.uint8)
+        rows = (row for row in pictures.split(COLUMNS) if len(row) == COLUMNS)
         self.folder.mkdir(exist_ok=True)
-        with atomic_write(self.folder / f"step-{step:06d}.png") as part:
-            Image.fromarray(pixels.numpy()).save(part, format="PNG")
+        save_grid(rows, self.folder / f"step-{step:06d}.png")
 
 
 def open_sheets(decoder: Path, kind: LatentKind, out: Path) -> Sheets:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lira.checkpoint import save_module
 from lira.data.scenes import BACKGROUNDS, POSITIONS, RELATIONS, SIZES, Scene, sample_split
 from lira.data.vocabulary import VOCABULARY
-from lira.text import FactoredEmbedding, TextEncoder
+from lira.text import FactoredEmbedding, TextEncoder, tokenise
 from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
 from lira.training.recipe import Optimiser
 from lira_runtime.tokenizer import ClipTokenizer
@@ -58,11 +58,6 @@ def labels(scenes: list[Scene]) -> dict[str, Tensor]:
     return {
         name: torch.tensor([values.index(getattr(scene, name)) for scene in scenes]) for name, values in CHOICES.items()
     }
-
-
-def tokenise(tokenizer: ClipTokenizer, captions: list[str]) -> Tensor:
-    """Token ids (B, 77) int64."""
-    return torch.from_numpy(np.concatenate([tokenizer.encode(caption).ids for caption in captions])).long()
 
 
 def silence_unseen_words(encoder: TextEncoder, tokenizer: ClipTokenizer) -> None:
