@@ -6,7 +6,6 @@ keeps edges sharp.
 Noise of a random sigma is added to the latent, so that the decoder bears what a denoiser leaves.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +21,15 @@ from lira.latents import LatentKind, latent_kind
 from lira.training.grid import save_compared
 from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
 from lira.training.recipe import Optimiser
+from lira.training.watch import View, Watch
 
 BACKGROUND_WEIGHT = 0.3
-
-
 BATCH = 8
 MAX_NOISE = 0.15
 """Largest sigma of the noise on the latent; each picture draws its own, uniformly from 0."""
 SAVE_EVERY = 200
 LOG_EVERY = 50
+SEED, CHECK_SEED, CALIBRATION_SEED = 1000, 7, 11
 OPTIMISER = Optimiser(rate=2e-3, betas=(0.9, 0.99), weight_decay=1e-4, warmup_steps=100, ema_decay=0.998)
 
 
@@ -51,16 +50,15 @@ class Autoencoder(nn.Module):
         return self.decoder(latent + sigma * torch.randn_like(latent)).float()
 
 
-def scene_batches(emoji: EmojiSet, batch: int, seed: int, held_out: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless (image (b, 3, 256, 256) float32 in [0, 1], mask (b, 1, 256, 256) bool, true on the things)."""
+def scene_batch(emoji: EmojiSet, count: int, seed: tuple[int, int], held_out: bool) -> tuple[Tensor, Tensor]:
+    """The (image (b, 3, 256, 256) float32 in [0, 1], mask (b, 1, 256, 256) bool, true on the things) of a seed."""
     rng = np.random.default_rng(seed)
-    while True:
-        scenes = [sample_split(rng, held_out) for _ in range(batch)]
-        pixels = np.stack([render(scene, emoji, sample_jitter(rng)) for scene in scenes])
-        plain = np.array([BACKGROUNDS[scene.background] for scene in scenes], np.uint8)
-        mask = (pixels != plain[:, None, None]).any(-1)
-        planes = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255)
-        yield planes.contiguous(), torch.from_numpy(mask)[:, None]
+    scenes = [sample_split(rng, held_out) for _ in range(count)]
+    pixels = np.stack([render(scene, emoji, sample_jitter(rng)) for scene in scenes])
+    plain = np.array([BACKGROUNDS[scene.background] for scene in scenes], np.uint8)
+    mask = (pixels != plain[:, None, None]).any(-1)
+    planes = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+    return planes.contiguous(), torch.from_numpy(mask)[:, None]
 
 
 def reconstruction_loss(made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
@@ -102,36 +100,31 @@ def new_state(kind: LatentKind) -> TrainingState:
     return TrainingState(model, adamw(model, OPTIMISER), Ema(model, OPTIMISER.ema_decay), settings={"kind": kind.name})
 
 
-def train(state: TrainingState, emoji: EmojiSet, kind: LatentKind, steps: int, out: Path) -> None:
-    """Run the loop to step `steps`, one line of log at intervals."""
+def train(state: TrainingState, emoji: EmojiSet, kind: LatentKind, steps: int, out: Path, watch: Watch) -> None:
+    """Run the loop to step `steps`, measuring held-out scenes at intervals."""
     model = state.model
-    batches = scene_batches(emoji, BATCH, seed=1000 + state.step, held_out=False)
-    check = [next(scene_batches(emoji, 32, seed=7, held_out=True))]
-    begun, begun_step = state.seconds, state.step
-    for _ in training_steps(state, steps, out / STATE_NAME, SAVE_EVERY):
-        image, mask = next(batches)
+    check = [scene_batch(emoji, 32, (CHECK_SEED, 0), held_out=True)]
+    for step in training_steps(state, steps, out / STATE_NAME, SAVE_EVERY):
+        # The noise too follows from the step: a resumed run draws what an uninterrupted one would.
+        torch.manual_seed(step)
+        image, mask = scene_batch(emoji, BATCH, (SEED, step), held_out=False)
         sigma = MAX_NOISE * torch.rand(len(image), 1, 1, 1)
         with torch.autocast("cpu", torch.bfloat16):
             made = model(image, sigma)
         loss = reconstruction_loss(made, image, mask)
         optimise(state, loss, OPTIMISER, steps)
-        if state.step % LOG_EVERY == 0 and state.seconds > begun:
+        watch.record(state, {"loss": loss.item()}, BATCH)
+        if watch.is_due(state.step):
             psnr, thing_psnr = measure(averaged(state, kind), check)
-            speed = (state.step - 1 - begun_step) * BATCH / (state.seconds - begun)
-            print(
-                f"step {state.step:6d}  {state.seconds:6.0f} s  loss {loss.item():.4f}  held-out PSNR {psnr:.2f} dB"
-                f"  on things {thing_psnr:.2f} dB  {speed:.1f} images/s",
-                flush=True,
-            )
+            watch.held_out(state.step, {"PSNR in dB": psnr, "PSNR on things in dB": thing_psnr})
 
 
 def finish(state: TrainingState, emoji: EmojiSet, kind: LatentKind, out: Path) -> None:
     """Calibrate the averaged weights, report on held-out scenes, and write weights and a picture of examples."""
     model = averaged(state, kind)
-    batches = scene_batches(emoji, 64, seed=11, held_out=False)
-    calibrate(model.encoder, model.decoder, (next(batches)[0] for _ in range(32)))
-    held_out = scene_batches(emoji, 32, seed=8, held_out=True)
-    check = [next(held_out) for _ in range(8)]
+    images = (scene_batch(emoji, 64, (CALIBRATION_SEED, part), held_out=False)[0] for part in range(32))
+    calibrate(model.encoder, model.decoder, images)
+    check = [scene_batch(emoji, 32, (CHECK_SEED, 1 + part), held_out=True) for part in range(8)]
     for noise in (0.0, 0.1, 0.2):
         psnr, thing_psnr = measure(model, check, noise)
         print(f"held-out, latent noise {noise}: PSNR {psnr:.2f} dB, on things {thing_psnr:.2f} dB")
@@ -143,7 +136,7 @@ def finish(state: TrainingState, emoji: EmojiSet, kind: LatentKind, out: Path) -
     save_compared(image, made, out / "examples.png")
 
 
-def run(emoji_path: Path, out: Path, kind_name: str, steps: int, resume: bool) -> None:
+def run(emoji_path: Path, out: Path, kind_name: str, steps: int, resume: bool, view: View = View()) -> None:  # noqa: B008
     """Train to step `steps` over all runs, and write weights and examples to `out`.
 
     Raises BadInput for an unknown kind, or when `out` holds a run and `resume` is not given.
@@ -151,5 +144,6 @@ def run(emoji_path: Path, out: Path, kind_name: str, steps: int, resume: bool) -
     kind = latent_kind(kind_name)
     state, emoji = new_state(kind), EmojiSet(emoji_path)
     begin(state, out, resume)
-    train(state, emoji, kind, steps, out)
+    with Watch(out, state, steps, LOG_EVERY, view) as watch:
+        train(state, emoji, kind, steps, out, watch)
     finish(state, emoji, kind, out)

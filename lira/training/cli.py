@@ -15,6 +15,7 @@ set_option = click.option(
     "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe."
 )
 json_option = click.option("--json", is_flag=True, help="JSON lines on stderr.")
+tensorboard_option = click.option("--tensorboard", is_flag=True, help="Write TensorBoard's files to OUT/tensorboard.")
 resume_option = click.option("--resume", is_flag=True, help="Go on from the state in --out.")
 
 
@@ -26,18 +27,23 @@ def command() -> None:
 @command.command("autoencoder")
 @click.option("--emoji", type=FOLDER, required=True, help="The Fluent Emoji package, .tgz or unpacked.")
 @click.option("--latent", default="demo", show_default=True, help="Latent kind.")
+@json_option
+@tensorboard_option
 @out_option
 @steps_option
 @threads_option
 @resume_option
-def autoencoder_command(emoji: Path, latent: str, out: Path, steps: int, threads: int, resume: bool) -> None:
+def autoencoder_command(
+    emoji: Path, latent: str, json: bool, tensorboard: bool, out: Path, steps: int, threads: int, resume: bool
+) -> None:
     """Encoder and tiny decoder, together, on rendered scenes."""
     import torch
 
     from lira.training import autoencoder
+    from lira.training.watch import View
 
     torch.set_num_threads(threads)
-    autoencoder.run(emoji, out, latent, steps, resume)
+    autoencoder.run(emoji, out, latent, steps, resume, View(json, tensorboard))
 
 
 @command.command("decoder")
@@ -48,6 +54,8 @@ def autoencoder_command(emoji: Path, latent: str, out: Path, steps: int, threads
 @click.option("--held-out", multiple=True, help="Shards to measure on; needed with --images.")
 @click.option("--recipe", "recipe_name", default="decoder-demo", show_default=True, help="A name or a .toml file.")
 @set_option
+@json_option
+@tensorboard_option
 @out_option
 @threads_option
 @resume_option
@@ -59,6 +67,8 @@ def decoder_command(
     held_out: tuple[str, ...],
     recipe_name: str,
     overrides: tuple[str, ...],
+    json: bool,
+    tensorboard: bool,
     out: Path,
     threads: int,
     resume: bool,
@@ -68,6 +78,7 @@ def decoder_command(
 
     from lira.training import decoder
     from lira.training.recipe import resolve_as
+    from lira.training.watch import View
 
     torch.set_num_threads(threads)
     recipe = resolve_as(decoder.DecoderRecipe, recipe_name, overrides)
@@ -77,22 +88,25 @@ def decoder_command(
         source, measured = decoder.scene_sources(emoji, recipe)
     else:
         source, measured = decoder.image_sources(images, held_out, recipe)
-    decoder.run(recipe, encoder, start, source, measured, out, resume)
+    decoder.run(recipe, encoder, start, source, measured, out, resume, View(json, tensorboard))
 
 
 @command.command("text")
+@json_option
+@tensorboard_option
 @out_option
 @steps_option
 @threads_option
 @resume_option
-def text_command(out: Path, steps: int, threads: int, resume: bool) -> None:
+def text_command(json: bool, tensorboard: bool, out: Path, steps: int, threads: int, resume: bool) -> None:
     """The small CLIP text encoder, on captions alone."""
     import torch
 
     from lira.training import text
+    from lira.training.watch import View
 
     torch.set_num_threads(threads)
-    text.run(out, steps, resume)
+    text.run(out, steps, resume, View(json, tensorboard))
 
 
 @command.command("denoiser")
@@ -100,7 +114,7 @@ def text_command(out: Path, steps: int, threads: int, resume: bool) -> None:
 @click.option("--data", default="", help="Folder that lira-encode wrote, or the parent of the stages' folders.")
 @set_option
 @json_option
-@click.option("--tensorboard", is_flag=True, help="Write TensorBoard's files to OUT/tensorboard.")
+@tensorboard_option
 @click.option(
     "--decoder", type=FOLDER, help="Decoder weights: draw a sheet to OUT/samples every run.sample_every steps."
 )
@@ -136,6 +150,7 @@ def denoiser_command(
 @click.option("--recipe", "recipe_name", default="turbo-demo", show_default=True, help="A name or a .toml file.")
 @set_option
 @json_option
+@tensorboard_option
 @out_option
 @threads_option
 @resume_option
@@ -145,6 +160,7 @@ def student_command(
     recipe_name: str,
     overrides: tuple[str, ...],
     json: bool,
+    tensorboard: bool,
     out: Path,
     threads: int,
     resume: bool,
@@ -163,7 +179,7 @@ def student_command(
 
     torch.set_num_threads(threads)
     recipe = resolve_as(student.StudentRecipe, recipe_name, overrides)
-    student.run(teacher, EncodedData(data), recipe, out, resume, View(json))
+    student.run(teacher, EncodedData(data), recipe, out, resume, View(json, tensorboard))
 
 
 @command.command("constant")
@@ -172,6 +188,7 @@ def student_command(
 @click.option("--recipe", "recipe_name", default="demo", show_default=True, help="That the denoiser was trained by.")
 @set_option
 @json_option
+@tensorboard_option
 @out_option
 @steps_option
 @threads_option
@@ -182,6 +199,7 @@ def constant_command(
     recipe_name: str,
     overrides: tuple[str, ...],
     json: bool,
+    tensorboard: bool,
     out: Path,
     steps: int,
     threads: int,
@@ -197,7 +215,7 @@ def constant_command(
 
     torch.set_num_threads(threads)
     recipe = constant.constant_recipe(resolve(recipe_name, overrides), steps)
-    found = constant.run(denoiser, recipe, EncodedData(data), out, resume, View(json))
+    found = constant.run(denoiser, recipe, EncodedData(data), out, resume, View(json, tensorboard))
     click.echo(f"velocity loss with the loop {found.loop:.4f}, with the constant {found.constant:.4f}")
 
 

@@ -74,11 +74,12 @@ def run(weights: Path, recipe: Recipe, data: Encoded, out: Path, resume: bool, v
     state = _new_state(loop, plan, sha256_of(weights), recipe)
     begin(state, out, resume)
     network.register_module("reasoning", state.model)
-    with Watch(out, state.step, recipe, view) as watch, contextlib.closing(batches.ahead(state.step)) as coming:
+    watched = Watch(out, state, end, recipe.run.log_every, view)
+    with watched as watch, contextlib.closing(batches.ahead(state.step)) as coming:
         for _ in training_steps(state, end, out / STATE_NAME, recipe.run.save_every):
             loss = constant_loss(network, next(coming), recipe.run.bf16)
             optimise(state, loss, OPTIMISER, end)
-            watch.record(state, loss.item(), loss.item(), recipe.stages[0].batch)
+            watch.record(state, {"loss": loss.item()}, recipe.stages[0].batch)
     state.model.load_state_dict(state.averaged())
     save_tensors(out / CONSTANT_FILE, {"plan": state.averaged()["plan"].half()}, state.settings)
     check = [batches.draw(end + START_BATCHES + index) for index in range(CHECK_BATCHES)]

@@ -1,4 +1,4 @@
-"""A picture of a training curve: velocity loss over steps, and its running mean."""
+"""A picture of a training curve: the loss over steps, of a denoiser the velocity's alone, and its running mean."""
 
 from pathlib import Path
 
@@ -19,12 +19,13 @@ def plot_curve(curve: Path, out: Path) -> None:
     except ModuleNotFoundError as error:
         raise BadInput("The plot needs matplotlib: pip install '.[bench]' -c constraints.txt") from error
     steps = np.array([point["step"] for point in points])
-    velocity = np.array([point["velocity"] for point in points])
+    name = "velocity" if "velocity" in points[0] else "loss"
+    loss = np.array([point[name] for point in points])
     window = max(1, len(points) // 100)
-    mean = np.convolve(velocity, np.full(window, 1 / window), mode="valid")
+    mean = np.convolve(loss, np.full(window, 1 / window), mode="valid")
     figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.add_subplot(xlabel="step", ylabel="velocity loss", yscale="log")
-    axes.plot(steps, velocity, color="0.8", linewidth=0.5, label="each step")
+    axes = figure.add_subplot(xlabel="step", ylabel="velocity loss" if name == "velocity" else name, yscale="log")
+    axes.plot(steps, loss, color="0.8", linewidth=0.5, label="each step")
     axes.plot(steps[window - 1 :], mean, label=f"mean of {window}")
     axes.legend()
     with atomic_write(out) as part:

@@ -32,6 +32,7 @@ from lira.training.perceptual import SMALLEST_SIDE, Distance, perceptual_distanc
 from lira.training.pictures import EncodedPictures, Pictures
 from lira.training.quality import measure, save_examples
 from lira.training.recipe import Count, NotNegative, Optimiser, Run
+from lira.training.watch import View, Watch
 from lira_runtime.errors import BadInput, LiRAError
 
 HINGE_WEIGHT = 0.01
@@ -103,7 +104,7 @@ class DecoderTraining(nn.Module):
 def training_loss(
     model: nn.Module, distance: Distance, batch: EncodedPictures, recipe: DecoderRecipe, step: int
 ) -> dict[str, Tensor]:
-    """The terms of step `step`'s loss, unweighted scalars, and under "total" the one to minimise."""
+    """The one to minimise of step `step`, "loss", and its terms, unweighted; all scalars."""
     losses = recipe.losses
     judged = losses.adversarial > 0 and step >= losses.adversarial_start
     with torch.autocast(batch.image.device.type, torch.bfloat16, enabled=recipe.run.bf16):
@@ -112,7 +113,7 @@ def training_loss(
     perceptual = distance(made, batch.image).mean() if losses.perceptual else pixel.new_zeros(())
     total = losses.pixel * pixel + losses.perceptual * perceptual + losses.adversarial * generator
     terms = {"pixel": pixel, "perceptual": perceptual, "generator": generator, "hinge": hinge}
-    return {**terms, "total": total + HINGE_WEIGHT * hinge}
+    return {"loss": total + HINGE_WEIGHT * hinge, **terms}
 
 
 def _noisy(latent: Tensor, recipe: DecoderRecipe, step: int) -> Tensor:
@@ -149,17 +150,16 @@ def train(
     pictures: Pictures,
     check: Sequence[EncodedPictures],
     out: Path,
+    watch: Watch,
 ) -> None:
-    """Train to the recipe's last step; a line of log with the held-out quality on `check` at intervals."""
-    kind, begun, begun_step = latent_kind(recipe.latent), state.seconds, state.step
+    """Train to the recipe's last step, measuring the held-out quality on `check` at intervals."""
+    kind = latent_kind(recipe.latent)
     for step in training_steps(state, recipe.steps, out / STATE_NAME, recipe.run.save_every):
         terms = training_loss(state.model, distance, pictures.draw(step), recipe, step)
-        optimise(state, terms["total"], recipe.optimiser, recipe.steps)
-        if state.step % recipe.run.log_every == 0 and state.seconds > begun:
-            speed = (state.step - 1 - begun_step) * recipe.batch / (state.seconds - begun)
-            losses = "  ".join(f"{name} {term.item():.4f}" for name, term in terms.items())
-            quality = measure(averaged(state, kind), distance, check)
-            print(f"step {state.step:6d}  {losses}  held-out {quality}  {speed:.1f} images/s", flush=True)
+        optimise(state, terms["loss"], recipe.optimiser, recipe.steps)
+        watch.record(state, {name: term.item() for name, term in terms.items()}, recipe.batch)
+        if watch.is_due(state.step):
+            watch.held_out(state.step, measure(averaged(state, kind), distance, check).figures())
 
 
 def finish(decoder: TinyDecoder, distance: Distance, check: Sequence[EncodedPictures], out: Path) -> None:
@@ -211,6 +211,7 @@ def run(
     held_out: ImageSource,
     out: Path,
     resume: bool,
+    view: View = View(),  # noqa: B008
 ) -> None:
     """Train to the recipe's last step over all runs, and write weights and examples to `out`; one process, one device.
 
@@ -228,5 +229,7 @@ def run(
     measured = Pictures(held_out, encoder, min(CHECK_BATCH, count), recipe.run.seed)
     check = [measured.draw(number) for number in range(count // min(CHECK_BATCH, count))]
     distance = perceptual_distance().to(processes.device)
-    train(state, recipe, distance, Pictures(source, encoder, recipe.batch, recipe.run.seed), check[:1], out)
+    pictures = Pictures(source, encoder, recipe.batch, recipe.run.seed)
+    with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
+        train(state, recipe, distance, pictures, check[:1], out, watch)
     finish(averaged(state, kind), distance, check, out)

@@ -81,7 +81,7 @@ def train(
             mean_loss, mean_velocity = mean_over_processes(torch.stack([loss, velocity]), state.rank)
             recent.append(mean_velocity)
             if watch:
-                watch.record(state, mean_loss, mean_velocity, recipe.stage_at(step)[0].batch)
+                watch.record(state, {"loss": mean_loss, "velocity": mean_velocity}, recipe.stage_at(step)[0].batch)
             if sheets and recipe.run.sample_every and state.step % recipe.run.sample_every == 0:
                 _draw(state, sheets, batches.data_at(step))
     save_weights(state, out / WEIGHTS_NAME)
@@ -142,5 +142,5 @@ def run(recipe: Recipe, data: Sequence[Encoded], out: Path, resume: bool, view: 
         return train(state, model, recipe, batches, out, sheets=sheets)
     with atomic_write(out / RECIPE_NAME) as part:
         part.write_text(recipe.json() + "\n", encoding="utf-8")
-    with Watch(out, state.step, recipe, view) as watch:
+    with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         return train(state, model, recipe, batches, out, watch, sheets)

@@ -69,7 +69,9 @@ class TrainingState:
     settings: dict[str, str] = field(default_factory=dict)
     """What must be equal between a run and its continuation, e.g. the latent kind."""
     recipe: str = ""
-    """The resolved recipe as JSON; stored, not compared."""
+    """The resolved recipe as JSON; a continuation may change it."""
+    changes: tuple[str, ...] = ()
+    """What a continuation changed in the recipe that the loaded state was saved under, a sentence each."""
     rank: Rank = field(default_factory=Rank)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -95,6 +97,7 @@ class TrainingState:
         counters = json.loads(metadata["training"])
         if counters["settings"] != self.settings:
             raise BadInput(f"{path} was trained with {counters['settings']}, not with {self.settings}.")
+        self.changes = changed_values(metadata.get("recipe", ""), self.recipe)
         own = self.model.state_dict()
         check_fits(self.model, _below("model.", tensors), str(path))
         self.model.load_state_dict({k: _laid_out(v, own[k]) for k, v in _below("model.", tensors).items()})
@@ -108,6 +111,23 @@ class TrainingState:
             slots.setdefault(int(index), {})[slot] = moment
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
         self.step, self.seconds = counters["step"], counters["seconds"]
+
+
+def changed_values(before: str, after: str) -> tuple[str, ...]:
+    """What differs between two recipes as JSON, a sentence each; none where either is empty."""
+    if not (before and after):
+        return ()
+    old, new = _leaves(json.loads(before)), _leaves(json.loads(after))
+    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    return tuple(f"{name} was {old.get(name)} and is {new.get(name)} from here on." for name in names)
+
+
+def _leaves(tree: Any, path: str = "") -> dict[str, Any]:
+    """A JSON tree's values by their dotted paths."""
+    if not isinstance(tree, dict | list):
+        return {path: tree}
+    branches = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    return {k: v for name, branch in branches for k, v in _leaves(branch, f"{path}.{name}".lstrip(".")).items()}
 
 
 def adamw(module: nn.Module, settings: Optimiser) -> torch.optim.AdamW:

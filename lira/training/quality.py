@@ -27,6 +27,10 @@ class Quality:
     """Mean perceptual distance; 0 is perfect."""
     distance_name: str
 
+    def figures(self) -> dict[str, float]:
+        """The figures by their names."""
+        return {"PSNR in dB": self.psnr, "MS-SSIM": self.ms_ssim, self.distance_name: self.distance}
+
     def __str__(self) -> str:
         return f"PSNR {self.psnr:.2f} dB, MS-SSIM {self.ms_ssim:.4f}, {self.distance_name} {self.distance:.4f}"
 

@@ -80,7 +80,7 @@ def train(state: TrainingState, trajectories: Trajectories, recipe: StudentRecip
         chords = trajectories.read(stream.indices(step * batch, batch))
         loss = student_loss(state.model, chords, recipe.run.bf16)
         optimise(state, loss, recipe.optimiser, recipe.steps)
-        watch.record(state, loss.item(), loss.item(), batch)
+        watch.record(state, {"loss": loss.item()}, batch)
     save_student(state, recipe, out / WEIGHTS_NAME)
 
 
@@ -112,5 +112,5 @@ def run(weights: Path, data: Encoded, recipe: StudentRecipe, out: Path, resume: 
     trajectories = draw_trajectories(out / TRAJECTORIES, teacher, data, recipe.run.seed)
     state = new_state(network, digest, recipe)
     begin(state, out, resume)
-    with Watch(out, state.step, recipe, view) as watch:
+    with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         train(state, trajectories, recipe, out, watch)

@@ -18,6 +18,7 @@ from lira.data.vocabulary import VOCABULARY
 from lira.text import FactoredEmbedding, TextEncoder, tokenise
 from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
 from lira.training.recipe import Optimiser
+from lira.training.watch import View, Watch
 from lira_runtime.tokenizer import ClipTokenizer
 
 CHOICES: dict[str, list[str | None]] = {
@@ -90,7 +91,7 @@ def new_state(tokenizer: ClipTokenizer) -> TrainingState:
     return TrainingState(model, adamw(model, OPTIMISER), Ema(model, OPTIMISER.ema_decay), settings={"stage": "text"})
 
 
-def train(state: TrainingState, tokenizer: ClipTokenizer, steps: int, out: Path) -> None:
+def train(state: TrainingState, tokenizer: ClipTokenizer, steps: int, out: Path, watch: Watch) -> None:
     """Train to step `steps` and write `text_encoder.safetensors` (float16, EMA weights) to `out`."""
     for step in training_steps(state, steps, out / STATE_NAME, SAVE_EVERY):
         rng = np.random.default_rng((1, step))
@@ -100,8 +101,7 @@ def train(state: TrainingState, tokenizer: ClipTokenizer, steps: int, out: Path)
         wanted = labels(scenes)
         loss = torch.stack([F.cross_entropy(view[n].float(), wanted[n]) for view in views for n in CHOICES]).sum()
         optimise(state, loss, OPTIMISER, steps)
-        if state.step % LOG_EVERY == 0:
-            print(f"step {state.step:6d}  {state.seconds:6.0f} s  loss {loss.item():.4f}", flush=True)
+        watch.record(state, {"loss": loss.item()}, BATCH)
     model = AttributeReader(TextEncoder("demo"))
     model.load_state_dict(state.ema.shadow)
     model.eval()
@@ -109,9 +109,10 @@ def train(state: TrainingState, tokenizer: ClipTokenizer, steps: int, out: Path)
     save_module(model.encoder, out / "text_encoder.safetensors", torch.float16, {"preset": "demo"})
 
 
-def run(out: Path, steps: int, resume: bool) -> None:
+def run(out: Path, steps: int, resume: bool, view: View = View()) -> None:  # noqa: B008
     """Train to step `steps` over all runs. Raises BadInput when `out` holds a run and `resume` is not given."""
     tokenizer = ClipTokenizer.vendored()
     state = new_state(tokenizer)
     begin(state, out, resume)
-    train(state, tokenizer, steps, out)
+    with Watch(out, state, steps, LOG_EVERY, view) as watch:
+        train(state, tokenizer, steps, out, watch)

@@ -1,20 +1,21 @@
 """Watching a run: a bar on a terminal, plain lines in a pipe, JSON lines for programs; the curve; TensorBoard.
 
-OUT/curve.jsonl has one line a step: {"step", "loss", "velocity", "rate", "images_per_second", "seconds"}, where step
-counts from 1, both losses are means over the global batch and seconds is training time over all runs.
+OUT/curve.jsonl has one line a step: {"step", "loss", "rate", "images_per_second", "seconds"} and the terms of the loss,
+where step counts from 1, losses are means over the global batch and seconds is training time over all runs. For
+programs, a line has {"event": "train"} and the same, or {"event": "held_out", "step"} and what was measured.
 """
 
 import json
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from lira.training.loop import TrainingState
-from lira.training.recipe import Run
 from lira_runtime.errors import BadInput
 from lira_runtime.files import atomic_write
 from lira_runtime.progress import Progress
@@ -35,59 +36,79 @@ class View:
     """Weights of the decoder that sample sheets are drawn with; none, no sheets."""
 
 
-class Watched(Protocol):
-    """What a recipe says about how its run is watched."""
-
-    @property
-    def steps(self) -> int: ...
-
-    @property
-    def run(self) -> Run: ...
-
-
 class Watch:
-    """Shows and records the steps of a run in `out` that starts, or goes on, at `first`; use as a context manager."""
+    """Shows and records a run of `steps` steps in `out` that starts, or goes on, with `state`; a context manager.
 
-    def __init__(self, out: Path, first: int, recipe: Watched, view: View) -> None:
-        self._recipe, self._view = recipe, view
-        self._times: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], maxlen=recipe.run.log_every + 1)
-        cut_curve(out / CURVE_NAME, first)
+    Every step goes to the curve, every `log_every`-th to the eye.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        state: TrainingState,
+        steps: int,
+        log_every: int,
+        view: View = View(),  # noqa: B008
+    ) -> None:
+        self._steps, self._log_every, self._view = steps, log_every, view
+        self._times: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], maxlen=log_every + 1)
+        cut_curve(out / CURVE_NAME, state.step)
         self._curve = (out / CURVE_NAME).open("a", encoding="utf-8")
-        self._progress = Progress(recipe.steps, "train")
+        self._progress = Progress(steps, "train", json=view.json)
+        for change in state.changes:
+            self._progress.warn(change)
         self._board: Any = None
         if view.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(out / TENSORBOARD_NAME), purge_step=first)
+            self._board = SummaryWriter(str(out / TENSORBOARD_NAME), purge_step=state.step)
 
-    def record(self, state: TrainingState, loss: float, velocity: float, images: int) -> None:
-        """Take in the step that `state` has just done on a global batch of `images`."""
+    def record(self, state: TrainingState, terms: Mapping[str, float], images: int) -> None:
+        """Take in the step that `state` has just done on a global batch of `images`; `terms` holds "loss" at least."""
         self._times.append((time.monotonic(), images))
         span = max(1e-9, self._times[-1][0] - self._times[0][0])
         speed = sum(count for _, count in list(self._times)[1:]) / span
         rate = state.optimizer.param_groups[0]["lr"]
-        point = {"step": state.step, "loss": loss, "velocity": velocity, "rate": rate}
+        point = {"step": state.step, **terms, "rate": rate}
         point |= {"images_per_second": round(speed, 2), "seconds": round(state.seconds, 2)}
         self._curve.write(json.dumps(point) + "\n")
         self._curve.flush()
-        if state.step % self._recipe.run.log_every == 0 or state.step == self._recipe.steps:
-            remaining = (self._recipe.steps - state.step) * span / (len(self._times) - 1)
-            self._show(point, remaining)
+        if self.is_due(state.step):
+            remaining = (self._steps - state.step) * span / (len(self._times) - 1)
+            self._show(point, list(terms), remaining)
 
-    def _show(self, point: dict[str, Any], remaining: float) -> None:
-        steps = self._recipe.steps
-        note = f"loss {point['loss']:.4f}, velocity {point['velocity']:.4f}, {point['images_per_second']:.1f} images/s"
+    def is_due(self, step: int) -> bool:
+        """Whether step `step` is shown: each `log_every`-th, and the last."""
+        return step % self._log_every == 0 or step == self._steps
+
+    def held_out(self, step: int, figures: Mapping[str, float]) -> None:
+        """Show what was measured on held-out data after `step` steps."""
         if self._view.json:
-            record = {"event": "train", **point, "steps": steps, "eta_seconds": round(remaining)}
-            print(json.dumps(record), file=sys.stderr, flush=True)
+            self._say(json.dumps({"event": "held_out", "step": step, **figures}))
+        else:
+            self._progress.break_line()
+            self._say(f"step {step}/{self._steps}  held out: {_listed(figures)}")
+        self._to_board(step, {f"held_out/{name}": value for name, value in figures.items()})
+
+    def _show(self, point: dict[str, Any], terms: list[str], remaining: float) -> None:
+        note = f"{_listed({name: point[name] for name in terms})}, {point['images_per_second']:.1f} images/s"
+        if self._view.json:
+            record = {"event": "train", **point, "steps": self._steps, "eta_seconds": round(remaining)}
+            self._say(json.dumps(record))
         elif sys.stderr.isatty():
             self._progress.update(point["step"], f"{note}, {_duration(remaining)} left")
         else:
-            line = f"step {point['step']}/{steps}  {note}, rate {point['rate']:.2e}, {_duration(remaining)} left"
-            print(line, file=sys.stderr, flush=True)
+            place = f"step {point['step']}/{self._steps}"
+            self._say(f"{place}  {note}, rate {point['rate']:.2e}, {_duration(remaining)} left")
+        self._to_board(point["step"], {name: point[name] for name in (*terms, "rate", "images_per_second")})
+
+    def _to_board(self, step: int, figures: Mapping[str, float]) -> None:
         if self._board:
-            for name in ("loss", "velocity", "rate", "images_per_second"):
-                self._board.add_scalar(name, point[name], point["step"])
+            for name, value in figures.items():
+                self._board.add_scalar(name, value, step)
+
+    def _say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
 
     def __enter__(self) -> Self:
         return self
@@ -123,6 +144,10 @@ def cut_curve(path: Path, step: int) -> None:
     points = read_curve(path) if path.exists() else []
     with atomic_write(path) as part:
         part.write_text("".join(json.dumps(p) + "\n" for p in points if p["step"] <= step), encoding="utf-8")
+
+
+def _listed(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
 
 
 def _duration(seconds: float) -> str:

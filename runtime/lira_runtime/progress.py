@@ -48,7 +48,13 @@ class Progress:
     def warn(self, sentence: str) -> None:
         """Show a warning on a line of its own; with json=True as {"event": "warning", "text": str}."""
         line = json_module.dumps({"event": "warning", "text": sentence}) if self._json else f"warning: {sentence}"
-        self._say(("\r\x1b[2K" if self._bar else "") + line + "\n")
+        self.break_line()
+        self._say(line + "\n")
+
+    def break_line(self) -> None:
+        """Clear the bar, where there is one, for a line of other text; the next update draws it again."""
+        if self._bar:
+            self._say("\r\x1b[2K")
 
     def close(self) -> None:
         """End the bar's line; safe to call twice."""

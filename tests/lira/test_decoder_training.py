@@ -23,6 +23,7 @@ from lira.training.perceptual import PyramidDistance
 from lira.training.pictures import EncodedPictures, Pictures, encode
 from lira.training.quality import measure, save_examples
 from lira.training.recipe import resolve_as
+from lira.training.watch import Watch
 from lira_runtime.errors import BadInput
 
 DEMO = LATENT_KINDS["demo"]
@@ -77,7 +78,7 @@ def test_every_latent_kind_has_a_loss_and_a_gradient_for_all_of_the_decoder(kind
     settings = recipe(f"latent={kind.name}", "losses.adversarial=0.1", "losses.adversarial_start=0")
     batch = EncodedPictures(torch.rand(1, 3, SIDE, SIDE), torch.randn(kind.shape(SIDE, SIDE)))
     state = new_state(settings, TinyDecoder(kind))
-    training_loss(state.model, PyramidDistance(), batch, settings, 0)["total"].backward()
+    training_loss(state.model, PyramidDistance(), batch, settings, 0)["loss"].backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in state.model.parameters())
 
 
@@ -91,9 +92,9 @@ def test_the_total_is_the_weighted_sum_and_the_discriminator_waits_for_its_step(
         logits = state.model.discriminator(torch.cat([batch.image, made]))
     pixel = (made - batch.image).square().mean()
     total = settings.losses.pixel * pixel + settings.losses.perceptual * PyramidDistance()(made, batch.image).mean()
-    torch.testing.assert_close(early["total"].detach(), total)
+    torch.testing.assert_close(early["loss"].detach(), total)
     hinge = 0.5 * ((1 - logits[:2]).relu().mean() + (1 + logits[2:]).relu().mean())
-    torch.testing.assert_close(late["total"].detach(), total - 0.5 * logits[2:].mean() + 0.01 * hinge)
+    torch.testing.assert_close(late["loss"].detach(), total - 0.5 * logits[2:].mean() + 0.01 * hinge)
 
 
 def test_the_noise_on_the_latent_is_the_steps_own() -> None:
@@ -144,7 +145,9 @@ def test_an_interrupted_run_goes_on_as_an_uninterrupted_one(tmp_path: Path) -> N
                 return draw(step)
 
             pictures.draw = broken  # type: ignore[method-assign]
-        train(state, settings, PyramidDistance(), pictures, [], tmp_path / folder)
+        check = [Pictures(Discs(2), encoder(), 2, seed=1).draw(0)]
+        with Watch(tmp_path / folder, state, settings.steps, settings.run.log_every) as watch:
+            train(state, settings, PyramidDistance(), pictures, check, tmp_path / folder, watch)
 
     _, whole = fresh(settings)
     go(whole, "whole")

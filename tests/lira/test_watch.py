@@ -1,0 +1,80 @@
+"""How a run is shown, and what a continuation with another recipe says."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lira.training import autoencoder
+from lira.training.loop import Ema, TrainingState, adamw, begin, changed_values
+from lira.training.recipe import Optimiser
+from lira.training.watch import View, Watch, read_curve
+
+
+def state_of(recipe: str) -> TrainingState:
+    model = nn.Linear(2, 2)
+    return TrainingState(model, adamw(model, Optimiser(rate=0.1)), Ema(model, 0.9), recipe=recipe)
+
+
+def test_a_recipe_changed_by_a_continuation_is_told_value_by_value() -> None:
+    before, after = '{"a": {"b": 1, "c": [1, 2]}, "d": "x"}', '{"a": {"b": 1, "c": [1, 3]}, "e": true}'
+    assert changed_values(before, after) == (
+        "a.c.1 was 2 and is 3 from here on.",
+        "d was x and is None from here on.",
+        "e was None and is True from here on.",
+    )
+    assert changed_values(before, before) == changed_values("", after) == ()
+
+
+def test_a_resumed_run_warns_of_the_change_as_a_line_or_as_json(tmp_path: Path, capsys) -> None:
+    state_of('{"steps": 9}').save(tmp_path / "state.safetensors")
+    state = state_of('{"steps": 12}')
+    begin(state, tmp_path, resume=True)
+    Watch(tmp_path, state, 12, 1).__exit__(None, None, None)
+    assert capsys.readouterr().err == "warning: steps was 9 and is 12 from here on.\n"
+    Watch(tmp_path, state, 12, 1, View(json=True)).__exit__(None, None, None)
+    assert json.loads(capsys.readouterr().err) == {"event": "warning", "text": "steps was 9 and is 12 from here on."}
+
+
+def test_steps_and_held_out_figures_are_shown_when_due_and_all_steps_are_in_the_curve(tmp_path: Path, capsys) -> None:
+    state = state_of("")
+    with Watch(tmp_path, state, 5, 2, View(json=True)) as watch:
+        for step in range(1, 6):
+            state.step = step
+            watch.record(state, {"loss": step / 8, "pixel": 0.5}, 4)
+        watch.held_out(5, {"PSNR in dB": 30.5})
+    *trained, held_out = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(point["event"], point["step"], point["loss"]) for point in trained] == [
+        ("train", 2, 0.25),
+        ("train", 4, 0.5),
+        ("train", 5, 0.625),
+    ]
+    assert held_out == {"event": "held_out", "step": 5, "PSNR in dB": 30.5}
+    assert [(point["loss"], point["pixel"], point["rate"]) for point in read_curve(tmp_path / "curve.jsonl")] == [
+        (step / 8, 0.5, 0.1) for step in range(1, 6)
+    ]
+
+
+def test_the_autoencoder_goes_on_after_a_stop_as_if_there_had_been_none(tmp_path: Path, monkeypatch, capsys) -> None:
+    def batch(emoji, count: int, seed: tuple[int, int], held_out: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = torch.Generator().manual_seed(sum(seed))
+        return torch.rand(2, 3, 64, 64, generator=generator), torch.ones(2, 1, 64, 64, dtype=torch.bool)
+
+    monkeypatch.setattr(autoencoder, "scene_batch", batch)
+    kind = autoencoder.latent_kind("demo")
+
+    def go(folder: Path, stops: list[int]) -> dict[str, torch.Tensor]:
+        for number, stop in enumerate(stops):
+            torch.manual_seed(0)
+            state = autoencoder.new_state(kind)
+            begin(state, folder, resume=number > 0)
+            with Watch(folder, state, stop, 50) as watch:
+                autoencoder.train(state, None, kind, stop, folder, watch)  # type: ignore[arg-type]
+        return state.model.state_dict()
+
+    monkeypatch.setattr("lira.training.loop.cosine_rate", lambda *_: 1.0)
+    whole, parts = go(tmp_path / "whole", [4]), go(tmp_path / "parts", [2, 4])
+    for name, value in whole.items():
+        assert torch.equal(parts[name], value), name
+    assert "held out: PSNR in dB" in capsys.readouterr().err
