@@ -132,10 +132,18 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
 
 
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
-    files = (resources.files("lira") / "recipes").iterdir()
-    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+def recipe_names(kind: type[Struct]) -> list[str]:
+    """Names of the recipes of one kind that come with the package."""
+    files = [file for file in (resources.files("lira") / "recipes").iterdir() if file.name.endswith(".toml")]
+    return sorted(file.name.removesuffix(".toml") for file in files if _is_a(kind, file.read_text(encoding="utf-8")))
+
+
+def _is_a(kind: type[Struct], text: str) -> bool:
+    try:
+        msgspec.convert(tomllib.loads(text), kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def resolve(source: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -146,8 +154,8 @@ def resolve(source: str, overrides: Sequence[str] = ()) -> Recipe:
 def resolve_as(kind: type[AnyRecipe], source: str, overrides: Sequence[str] = ()) -> AnyRecipe:
     """`resolve` for recipes of any kind. Raises BadInput."""
     path = Path(source) if source.endswith(".toml") else resources.files("lira") / "recipes" / f"{source}.toml"
-    if not source.endswith(".toml") and source not in recipe_names():
-        raise BadInput(f"Unknown recipe '{source}': choose one of {', '.join(recipe_names())}, or name a .toml file.")
+    if not source.endswith(".toml") and source not in (names := recipe_names(kind)):
+        raise BadInput(f"Unknown recipe '{source}': choose one of {', '.join(names)}, or name a .toml file.")
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
