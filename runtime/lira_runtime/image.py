@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,31 +15,48 @@ Pixels = NDArray[np.uint8]
 """(H, W, 3), RGB."""
 SOFTWARE = "LiRA"
 PIXEL_ROWS = 32
+LARGEST_AREA = 89_478_485
+"""Of a picture to read, px; where Pillow begins to warn."""
 PAPER = "white"
 """What shows through where a picture is transparent."""
+# Above that a picture is refused here; a filter for a while only would not be safe among threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_picture(path: Path, side: int) -> Pixels:
-    """Read a picture, turn it upright, cut its centre square and resize that; -> uint8 (side, side, 3), RGB.
-
-    Raises BadInput when there is no such file, or it is no picture of 8 bits a channel that Pillow reads.
-    """
+    """Read a picture as `square_picture` does. Raises BadInput when there is no such file, too."""
     if not path.is_file():
         raise BadInput(f"there is no picture at {path}.")
+    return square_picture(path, str(path), side)
+
+
+def square_picture(file: Path | BinaryIO, name: str, side: int, smallest: int = 1) -> Pixels:
+    """Turn a picture upright, cut its centre square and resize that; -> uint8 (side, side, 3), RGB.
+
+    Args:
+        file: a path, or a file that is open for reading.
+        name: what messages call it.
+        smallest: of width and height, px.
+
+    Raises:
+        BadInput: it is smaller, or no picture of 8 bits a channel that Pillow reads, or too large for the memory.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith(("I", "F")):
-                    raise BadInput(f"{path} has more than 8 bits a channel; save it with 8.")
-                square = _centre_square(upright.convert("RGBA")).resize((side, side), Image.Resampling.LANCZOS)
+        with Image.open(file) as image:
+            width, height = image.size
+            if width * height > LARGEST_AREA:
+                raise BadInput(f"{name} cannot be read as a picture: {width} x {height} px are too many.")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith(("I", "F")):
+                raise BadInput(f"{name} has more than 8 bits a channel; save it with 8.")
+            if min(upright.size) < smallest:
+                raise BadInput(f"{name} is {upright.width} x {upright.height} px, smaller than {smallest} px.")
+            square = _opaque(_centre_square(upright)).resize((side, side), Image.Resampling.LANCZOS)
     except BadInput:
         raise
     except Exception as error:  # a damaged file raises almost anything in Pillow's decoders
-        raise BadInput(f"{path} cannot be read as a picture: {str(error) or type(error).__name__}.") from error
-    paper = Image.new("RGBA", square.size, PAPER)
-    return np.asarray(Image.alpha_composite(paper, square).convert("RGB"))
+        raise BadInput(f"{name} cannot be read as a picture: {str(error) or type(error).__name__}.") from error
+    return np.asarray(square)
 
 
 def _centre_square(image: Image.Image) -> Image.Image:
@@ -46,6 +64,14 @@ def _centre_square(image: Image.Image) -> Image.Image:
     edge = min(image.size)
     left, top = (image.width - edge) // 2, (image.height - edge) // 2
     return image.crop((left, top, left + edge, top + edge))
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """RGB; PAPER where it is transparent."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, PAPER), image).convert("RGB")
 
 
 def from_pixels(pixels: Pixels) -> NDArray[np.float32]:

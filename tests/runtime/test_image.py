@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lira_runtime.errors import BadInput
-from lira_runtime.image import from_pixels, read_picture, to_pixels
+from lira_runtime.image import from_pixels, read_picture, square_picture, to_pixels
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -76,3 +76,15 @@ def test_pixels_become_the_graphs_tensor_and_come_back() -> None:
     assert (image.shape, image.dtype, image.flags.c_contiguous) == ((1, 3, 70, 9), np.float32, True)
     np.testing.assert_allclose(image[0, 2], pixels[..., 2] / 255, rtol=1e-6)
     np.testing.assert_array_equal(to_pixels(image), pixels)
+
+
+def test_a_picture_of_16_bits_is_refused_and_a_small_one_where_that_is_asked(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.full((20, 20), 40_000, np.uint16)).save(file, "PNG")
+    with pytest.raises(BadInput, match="^it has more than 8 bits a channel"):
+        square_picture(file, "it", 16)
+    file = io.BytesIO()
+    Image.new("RGB", (20, 15), RED).save(file, "PNG")
+    assert (square_picture(file, "it", 16) == RED).all()
+    with pytest.raises(BadInput, match="^it is 20 x 15 px, smaller than 16 px"):
+        square_picture(file, "it", 16, smallest=16)
