@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lira.data.shards import check_loss, read_index
-from lira.data.sources import BadSample, ImageSource, Picture
+from lira.data.shards import BadSample, check_loss, read_index
+from lira.data.sources import ImageSource, Picture
 from lira.data.stream import (
     CAPTION,
     DESCRIPTION_NAME,

@@ -6,31 +6,35 @@ cache folder first.
 
 import hashlib
 import os
-import re
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lira.data.remote import expand, local_copy
 from lira_runtime.errors import BadInput
-from lira_runtime.files import atomic_write
 from lira_runtime.progress import Progress
 
 LARGEST_LOSS = 0.01
 """Share of shards, or of samples, that may be damaged before work is refused."""
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+DAMAGE = (OSError, tarfile.TarError, UnicodeDecodeError)
+"""What `local_copy` and `read_index` raise for one bad shard among good ones."""
+COPIES_AT_ONCE = 8
 
 
 def check_loss(lost: int, total: int, what: str) -> None:
     """Raise BadInput when more than 1 % of `total` are lost; `what` names them, such as 'shards'."""
     if lost > LARGEST_LOSS * total:
         raise BadInput(f"{lost} of {total} {what} are damaged or missing, more than {LARGEST_LOSS:.0%}.")
+
+
+class BadSample(BadInput):
+    """One sample cannot be used: it is damaged, incomplete or too small. The others still can."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,26 @@ class ShardIndex:
     sizes: NDArray[np.int64]
     """Of every member's content, in bytes."""
     first: NDArray[np.int64]
+
+    def name(self, place: int) -> str:
+        """Shard and key of sample number `place`, as messages name it."""
+        return f"{self.path.name}:{self.keys[place]}"
+
+    def read(self, place: int) -> dict[str, bytes]:
+        """The files of sample number `place`, by extension. Raises BadSample when they cannot be read any more."""
+        members = range(self.first[place], self.first[place + 1])
+        start = int(self.offsets[members[0]])
+        size = int(self.offsets[members[-1]] + self.sizes[members[-1]]) - start
+        try:
+            # A file opened anew each time costs microseconds, and thousands of shards need no thousands of handles.
+            with open(self.path, "rb", buffering=0) as file:
+                content = os.pread(file.fileno(), size, start)
+        except OSError as error:
+            raise BadSample(f"{self.name(place)} cannot be read: {error}") from error
+        if len(content) != size:
+            raise BadSample(f"{self.name(place)} cannot be read: {self.path} has become shorter since it was opened")
+        places = ((m, int(self.offsets[m]) - start) for m in members)
+        return {self.extensions[m]: content[at : at + int(self.sizes[m])] for m, at in places}
 
 
 class ShardSet:
@@ -68,12 +92,13 @@ class ShardSet:
             raise BadInput(f"No shards at {urls if isinstance(urls, str) else ', '.join(urls)}.")
         self.damaged: list[str] = []
         self._shards: list[ShardIndex] = []
-        for url in found:
-            try:
-                self._shards.append(read_index(local_copy(url, cache)))
-            except (FileNotFoundError, tarfile.TarError, UnicodeDecodeError) as error:
-                self.damaged.append(url)
-                progress.warn(f"shard {url} is skipped: {error}.")
+        with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+            for url, shard in zip(found, pool.map(lambda url: _open(url, cache), found), strict=True):
+                if isinstance(shard, ShardIndex):
+                    self._shards.append(shard)
+                else:
+                    self.damaged.append(url)
+                    progress.warn(f"shard {url} is skipped: {shard}.")
         check_loss(len(self.damaged), len(found), f"shards ({', '.join(self.damaged[:3])})")
         if not any(shard.keys for shard in self._shards):
             raise BadInput(f"There is no sample in {found[0]}{' ..' if len(found) > 1 else ''}.")
@@ -94,27 +119,25 @@ class ShardSet:
     def name(self, index: int) -> str:
         """Shard and key of a sample, as messages name it."""
         shard, place = self._locate(index)
-        return f"{shard.path.name}:{shard.keys[place]}"
+        return shard.name(place)
 
     def read(self, index: int) -> dict[str, bytes]:
-        """The files of sample `index`, by extension. Raises BadInput when the shard has changed since it was opened."""
+        """The files of sample `index`, by extension. Raises BadSample when they cannot be read any more."""
         shard, place = self._locate(index)
-        members = range(shard.first[place], shard.first[place + 1])
-        start = int(shard.offsets[members[0]])
-        size = int(shard.offsets[members[-1]] + shard.sizes[members[-1]]) - start
-        # A file opened anew each time costs microseconds, and thousands of shards need no thousands of handles.
-        with open(shard.path, "rb", buffering=0) as file:
-            content = os.pread(file.fileno(), size, start)
-        if len(content) != size:
-            raise BadInput(f"{shard.path} has become shorter since it was opened.")
-        places = ((m, int(shard.offsets[m]) - start) for m in members)
-        return {shard.extensions[m]: content[at : at + int(shard.sizes[m])] for m, at in places}
+        return shard.read(place)
 
     def _locate(self, index: int) -> tuple[ShardIndex, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         number = int(np.searchsorted(self._ends, index, side="right"))
         return self._shards[number], index - int(self._ends[number]) + len(self._shards[number].keys)
+
+
+def _open(url: str, cache: Path | None) -> ShardIndex | Exception:
+    try:
+        return read_index(local_copy(url, cache))
+    except DAMAGE as error:
+        return error
 
 
 def read_index(path: Path) -> ShardIndex:
@@ -151,46 +174,3 @@ def _files(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         archive.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
         if member.isreg() and not member.name.rpartition("/")[2].startswith("."):
             yield member
-
-
-def expand(url: str) -> list[str]:
-    """Every shard that `url` stands for, in order; it may hold number ranges and globs. Raises BadInput."""
-    if (span := _RANGE.search(url)) is not None:
-        low, high = span.groups()
-        numbers = range(int(low), int(high) + 1)
-        return [s for n in numbers for s in expand(f"{url[: span.start()]}{n:0{len(low)}}{url[span.end() :]}")]
-    if not any(sign in url for sign in "*?["):
-        return [url]
-    if "://" not in url:
-        return sorted(glob(url, recursive=True))
-    filesystem, path = open_filesystem(url)
-    return sorted(filesystem.unstrip_protocol(match) for match in filesystem.glob(path))
-
-
-def open_filesystem(url: str) -> tuple[Any, str]:
-    """fsspec's file system of a URL and the path in it. Raises BadInput when fsspec cannot open it."""
-    import fsspec
-
-    try:
-        return fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        raise BadInput(f"{url} cannot be opened: {error}.") from error
-
-
-def local_copy(url: str, cache: Path | None) -> Path:
-    """The file that `url` names: itself where local, else a copy in `cache`, made unless one of the same size is there.
-
-    Raises OSError when it cannot be fetched, BadInput when it is remote and there is no cache folder.
-    """
-    if "://" not in url:
-        return Path(url)
-    if cache is None:
-        raise BadInput(f"{url} is remote: give a cache folder for the copies.")
-    filesystem, path = open_filesystem(url)
-    digest = hashlib.sha256(filesystem.unstrip_protocol(path).encode()).hexdigest()
-    copy = cache / f"{digest[:16]}-{url.rpartition('/')[2]}"
-    if not copy.is_file() or copy.stat().st_size != filesystem.size(path):
-        cache.mkdir(parents=True, exist_ok=True)
-        with atomic_write(copy) as part:
-            filesystem.get_file(path, str(part))
-    return copy

@@ -7,20 +7,16 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from lira.data.emoji import EmojiSet
 from lira.data.scenes import CANVAS, EVERYTHING, Jitter, Mix, Scene, render, sample_jitter, sample_split
-from lira.data.shards import ShardSet
+from lira.data.shards import BadSample, ShardSet
 from lira_runtime.errors import BadInput
+from lira_runtime.image import square_picture
 
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 CAPTION_EXTENSION = "txt"
 _MOST_REPEATS = 10_000
-
-
-class BadSample(BadInput):
-    """One picture cannot be used: it is damaged, too small or has no caption. The others still can."""
 
 
 @dataclass(frozen=True)
@@ -108,24 +104,8 @@ class ShardImages:
         caption = files.get(CAPTION_EXTENSION, b"").decode(errors="replace").strip()
         if not caption:
             raise BadSample(f"{name} has no caption")
-        return Picture(f"{index:08d}", self._decode(content, name), caption)
-
-    def _decode(self, content: bytes, name: str) -> NDArray[np.uint8]:
         try:
-            image = _opaque(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise BadSample(f"{name} cannot be decoded: {error}") from error
-        side = min(image.size)
-        if side < self.size:
-            raise BadSample(f"{name} is {image.width} x {image.height} px, smaller than {self.size} px")
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        square = (left, top, left + side, top + side)
-        return np.asarray(image.crop(square).resize((self.size, self.size), Image.Resampling.LANCZOS))
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    """RGB; what is transparent becomes white."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+            pixels = square_picture(io.BytesIO(content), name, self.size, smallest=self.size)
+        except BadInput as error:
+            raise BadSample(str(error).removesuffix(".")) from error
+        return Picture(f"{index:08d}", pixels, caption)

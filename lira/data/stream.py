@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lira.data.shards import ShardSet, local_copy
+from lira.data.remote import local_copy
+from lira.data.shards import ShardSet
 from lira.latents import latent_kind
 from lira.text import TOKENS
 from lira_runtime.errors import BadInput

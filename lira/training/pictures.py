@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lira.data.shards import LARGEST_LOSS
-from lira.data.sources import BadSample, ImageSource
+from lira.data.shards import LARGEST_LOSS, BadSample
+from lira.data.sources import ImageSource
 from lira.data.stream import Stream
 from lira_runtime.errors import BadInput
 

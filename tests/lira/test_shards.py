@@ -1,14 +1,19 @@
 """Shards written by Python's own tarfile are found, indexed and read; damaged ones are named, and counted."""
 
+import errno
 import io
 import re
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
-from lira.data.shards import ShardSet, expand
+from lira.data.remote import expand
+from lira.data.shards import BadSample, ShardSet
 from lira_runtime.errors import BadInput
 
 
@@ -121,3 +126,74 @@ def test_remote_shards_are_copied_to_the_cache_once(tmp_path: Path, scheme: str)
 def test_an_unknown_scheme_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nowhere://"):
         ShardSet("nowhere://shards/0.tar", cache=tmp_path)
+
+
+class Flaky(MemoryFileSystem):
+    """A back end with exceptions of its own: `faults` are raised by the next calls that fetch, by file name."""
+
+    protocol = "flaky"
+    cachable = False
+    faults: ClassVar[dict[str, list[Exception]]] = {}
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return MemoryFileSystem._strip_protocol(path.replace("flaky://", "memory://"))
+
+    def get_file(self, rpath: str, lpath: str, **options: object) -> None:
+        if faults := self.faults.get(rpath.rpartition("/")[2]):
+            raise faults.pop(0)
+        super().get_file(rpath, lpath, **options)
+
+
+@pytest.fixture
+def flaky(tmp_path: Path) -> Iterator[str]:
+    """URL of a folder of 100 remote shards."""
+    fsspec.register_implementation("flaky", Flaky, clobber=True)
+    (tmp_path / "local").mkdir()
+    for path in write_shards(tmp_path / "local", 100):
+        Flaky().pipe_file(f"/{tmp_path.name}/{path.name}", path.read_bytes())
+    yield f"flaky://{tmp_path.name}"
+    Flaky.faults.clear()
+    Flaky.store.clear()
+
+
+class BackEndError(Exception):
+    """As botocore's and aiohttp's: no OSError."""
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "denied"), TimeoutError("slow"), BackEndError("503")])
+def test_a_remote_shard_is_asked_for_twice_and_then_damaged(
+    flaky: str, error: Exception, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Flaky.faults["040.tar"] = [error]
+    assert len(ShardSet(f"{flaky}/*.tar", cache=tmp_path / "once")) == 300
+    Flaky.faults["040.tar"] = [error, error]
+    assert len(ShardSet(f"{flaky}/*.tar", cache=tmp_path / "twice")) == 297
+    assert re.search(rf"warning: shard flaky://\S+/040.tar is skipped: .*{error.args[-1]}", capsys.readouterr().err)
+    Flaky.faults["040.tar"], Flaky.faults["041.tar"] = [error, error], [error, error]
+    with pytest.raises(BadInput, match="2 of 100 shards"):
+        ShardSet(f"{flaky}/*.tar", cache=tmp_path / "more")
+
+
+def test_a_full_disk_is_no_damaged_shard(flaky: str, tmp_path: Path) -> None:
+    Flaky.faults["040.tar"] = [OSError(errno.ENOSPC, "full")]
+    with pytest.raises(BadInput, match="the disk is full"):
+        ShardSet(f"{flaky}/*.tar", cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("scheme", ["memory", "file"])
+def test_other_content_of_the_same_size_at_the_same_url_is_fetched(tmp_path: Path, scheme: str) -> None:
+    url = f"memory://{tmp_path.name}/0.tar" if scheme == "memory" else f"file://{tmp_path}/0.tar"
+    for key in ("one", "two"):
+        write_shard(tmp_path / "new.tar", [key])
+        with fsspec.open(url, "wb") as file:
+            file.write((tmp_path / "new.tar").read_bytes())
+        assert ShardSet(url, cache=tmp_path / "cache").read(0)["txt"] == key.encode()
+
+
+def test_a_shard_that_is_gone_after_it_was_opened_is_a_bad_sample(tmp_path: Path) -> None:
+    (path,) = write_shards(tmp_path, 1)
+    shards = ShardSet(str(path))
+    path.unlink()
+    with pytest.raises(BadSample, match="000.tar:0-2 cannot be read: .*No such file"):
+        shards.read(2)

@@ -1,6 +1,7 @@
 """Pictures to encode: scenes of the split that was asked for, and images cut to the middle square."""
 
 import io
+import struct
 import tarfile
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from PIL import Image
 
 from lira.data.emoji import EmojiSet
 from lira.data.scenes import Mix, is_held_out, render
-from lira.data.shards import ShardSet
-from lira.data.sources import BadSample, SceneSource, ShardImages, distinct_scenes
+from lira.data.shards import BadSample, ShardSet
+from lira.data.sources import SceneSource, ShardImages, distinct_scenes
 from lira_runtime.errors import BadInput
 
 
@@ -109,6 +110,23 @@ def test_unusable_images_are_named(tmp_path: Path) -> None:
         },
     )  # fmt: skip
     messages = ["small is 31 x 64 px, smaller than 32 px", "mute has no caption", "blank has no caption"]
-    for index, message in enumerate([*messages, "cut cannot be decoded", "blind has no image"]):
+    for index, message in enumerate([*messages, "cut cannot be read as a picture", "blind has no image"]):
         with pytest.raises(BadSample, match=f"0.tar:{message}"):
             source.picture(index)
+
+
+def odd_exif(jpeg: bytes) -> bytes:
+    """With an orientation to obey, and a resolution unit beyond its 16 bits, which Pillow cannot write again."""
+    entries = struct.pack("<HHLL", 0x0112, 3, 1, 6) + struct.pack("<HHLL", 0x0128, 4, 1, 2**32 - 1)
+    content = b"Exif\0\0II*\0" + struct.pack("<LH", 8, 2) + entries + struct.pack("<L", 0)
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + jpeg[2:]
+
+
+def test_16_bits_and_odd_exif_are_bad_samples_and_no_white_picture_or_crash(tmp_path: Path) -> None:
+    deep = encoded(Image.fromarray(np.full((64, 64), 40_000, np.uint16)))
+    odd = odd_exif(encoded(bands(64, 64, ["red"]), "JPEG"))
+    source = images(tmp_path, {"deep.png": deep, "deep.txt": b"a", "odd.jpg": odd, "odd.txt": b"a"})
+    with pytest.raises(BadSample, match="0.tar:deep has more than 8 bits a channel; save it with 8$"):
+        source.picture(0)
+    with pytest.raises(BadSample, match="0.tar:odd cannot be read as a picture: ushort format"):
+        source.picture(1)
