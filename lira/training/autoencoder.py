@@ -19,8 +19,9 @@ from lira.data.scenes import BACKGROUNDS, render, sample_jitter, sample_split
 from lira.decoder import TinyDecoder
 from lira.latents import LatentKind, latent_kind
 from lira.training.grid import save_compared
-from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
+from lira.training.loop import STATE_NAME, adamw, begin, optimise, training_steps
 from lira.training.recipe import Optimiser
+from lira.training.state import Ema, TrainingState
 from lira.training.watch import View, Watch
 
 BACKGROUND_WEIGHT = 0.3

@@ -17,8 +17,9 @@ from lira.flow import noised, velocity_loss
 from lira.model import LiRAModel, load_denoiser
 from lira.reasoning import CONSTANT_FILE, ConstantPlan, ReasoningLoop
 from lira.training.batches import Batch, Batches, Encoded, check_network
-from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
+from lira.training.loop import STATE_NAME, adamw, begin, optimise, training_steps
 from lira.training.recipe import Optimiser, Recipe
+from lira.training.state import Ema, TrainingState
 from lira.training.watch import View, Watch
 from lira_runtime.files import sha256_of
 

@@ -27,11 +27,12 @@ from lira.encoders import FrozenEncoder, load_frozen_encoder
 from lira.latents import LatentKind, latent_kind
 from lira.training.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from lira.training.launch import Processes
-from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
+from lira.training.loop import STATE_NAME, adamw, begin, optimise, training_steps
 from lira.training.perceptual import SMALLEST_SIDE, Distance, perceptual_distance
 from lira.training.pictures import EncodedPictures, Pictures
 from lira.training.quality import measure, save_examples
 from lira.training.recipe import Count, NotNegative, Optimiser, Run
+from lira.training.state import Ema, TrainingState
 from lira.training.watch import View, Watch
 from lira_runtime.errors import BadInput, LiRAError
 

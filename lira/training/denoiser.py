@@ -15,18 +15,10 @@ from lira.latents import latent_kind
 from lira.model import LiRAModel
 from lira.training.batches import Batch, Batches, Encoded
 from lira.training.launch import Processes
-from lira.training.loop import (
-    STATE_NAME,
-    Ema,
-    TrainingState,
-    adamw,
-    begin,
-    mean_over_processes,
-    optimise,
-    training_steps,
-)
+from lira.training.loop import STATE_NAME, adamw, begin, mean_over_processes, optimise, training_steps
 from lira.training.recipe import Objective, Recipe, resolve, stored
 from lira.training.samples import Sheets, open_sheets
+from lira.training.state import Ema, TrainingState
 from lira.training.watch import View, Watch
 from lira_runtime.errors import BadInput
 from lira_runtime.files import atomic_write
@@ -112,6 +104,8 @@ def chosen_recipe(name: str | None, overrides: Sequence[str], out: Path, resume:
     if not resume:
         raise BadInput("Say which recipe: --recipe NAME, or --resume for the one that the run was started with.")
     path = out / STATE_NAME
+    if not path.exists():
+        raise BadInput(f"{out} holds no state yet that tells the recipe: name one with --recipe.")
     text = read_metadata(path).get("recipe", "")
     if not text:
         raise BadInput(f"{path} was trained without a recipe: name one with --recipe.")

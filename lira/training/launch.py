@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from lira.training.loop import Ema, Rank, TrainingState
+from lira.training.state import Ema, Rank, TrainingState
 from lira_runtime.errors import BadInput
 
 

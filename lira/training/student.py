@@ -17,8 +17,9 @@ from lira.data.stream import Stream
 from lira.model import LiRAModel, load_denoiser
 from lira.training.batches import Encoded, check_network
 from lira.training.denoiser import WEIGHTS_NAME
-from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
+from lira.training.loop import STATE_NAME, adamw, begin, check_start, optimise, training_steps
 from lira.training.recipe import Count, Optimiser, Run
+from lira.training.state import Ema, TrainingState
 from lira.training.trajectories import Chords, Levels, Teacher, Teaching, Trajectories, draw_trajectories
 from lira.training.watch import View, Watch
 from lira_runtime.files import sha256_of
@@ -106,6 +107,7 @@ def run(weights: Path, data: Encoded, recipe: StudentRecipe, out: Path, resume: 
     Raises BadInput when teacher and data do not fit, for trajectories of another teacher, or when `out` holds a run and
     `resume` is not given.
     """
+    check_start(out, resume)
     network, digest = load_denoiser(weights), sha256_of(weights)
     check_network(network, data, weights)
     teacher = Teacher(network, digest, recipe.sampler, recipe.teacher, recipe.run.bf16)

@@ -16,8 +16,9 @@ from lira.checkpoint import save_module
 from lira.data.scenes import BACKGROUNDS, POSITIONS, RELATIONS, SIZES, Scene, sample_split
 from lira.data.vocabulary import VOCABULARY
 from lira.text import FactoredEmbedding, TextEncoder, tokenise
-from lira.training.loop import STATE_NAME, Ema, TrainingState, adamw, begin, optimise, training_steps
+from lira.training.loop import STATE_NAME, adamw, begin, optimise, training_steps
 from lira.training.recipe import Optimiser
+from lira.training.state import Ema, TrainingState
 from lira.training.watch import View, Watch
 from lira_runtime.tokenizer import ClipTokenizer
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lira.training.loop import TrainingState
+from lira.training.state import TrainingState
 from lira_runtime.errors import BadInput
 from lira_runtime.files import atomic_write
 from lira_runtime.progress import Progress
@@ -55,8 +55,8 @@ class Watch:
         cut_curve(out / CURVE_NAME, state.step)
         self._curve = (out / CURVE_NAME).open("a", encoding="utf-8")
         self._progress = Progress(steps, "train", json=view.json)
-        for change in state.changes:
-            self._progress.warn(change)
+        for note in state.notes:
+            self._progress.warn(note)
         self._board: Any = None
         if view.tensorboard:
             from torch.utils.tensorboard import SummaryWriter

@@ -12,6 +12,7 @@ from lira_runtime.errors import BadInput
 
 MANIFEST_NAME = "manifest.json"
 _CHUNK_BYTES = 1 << 20
+_PART_PREFIX, _PART_SUFFIX = ".lira-", ".part"
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
@@ -32,7 +33,7 @@ def atomic_write(goal: str | os.PathLike[str]) -> Iterator[Path]:
     """
     goal = Path(goal)
     check_writable_file(goal)
-    handle, name = tempfile.mkstemp(prefix=".lira-", suffix=".part", dir=goal.parent)
+    handle, name = tempfile.mkstemp(prefix=_PART_PREFIX, suffix=_PART_SUFFIX, dir=goal.parent)
     os.close(handle)
     part = Path(name)
     try:
@@ -45,6 +46,13 @@ def atomic_write(goal: str | os.PathLike[str]) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def remove_parts(folder: Path) -> None:
+    """Remove the temporary files in `folder` that `atomic_write` leaves when it is killed; nothing may be writing."""
+    for part in folder.glob(f"{_PART_PREFIX}*{_PART_SUFFIX}"):
+        if part.is_file() and not part.is_symlink():
+            part.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def atomic_directory(goal: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary sibling directory that becomes `goal` at the end, whole or not at all.
@@ -55,7 +63,7 @@ def atomic_directory(goal: str | os.PathLike[str], overwrite: bool = False) -> I
     goal = Path(os.path.abspath(goal))
     check_replaceable_directory(goal, overwrite)
     goal.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".lira-", suffix=".part", dir=goal.parent))
+    part = Path(tempfile.mkdtemp(prefix=_PART_PREFIX, suffix=_PART_SUFFIX, dir=goal.parent))
     try:
         yield part
         part.chmod(0o777 & ~_umask())
@@ -104,7 +112,7 @@ def _swap_in(part: Path, goal: Path) -> None:
         _fsync(goal.parent)
         return
     # rename(2) cannot replace a directory that has files, so the old one steps aside first.
-    aside = Path(tempfile.mkdtemp(prefix=".lira-", suffix=".old", dir=goal.parent))
+    aside = Path(tempfile.mkdtemp(prefix=_PART_PREFIX, suffix=".old", dir=goal.parent))
     os.rename(goal, aside / "bundle")
     try:
         os.rename(part, goal)

@@ -10,8 +10,9 @@ from lira.autoencoder import DemoEncoder, calibrate, load_encoder
 from lira.checkpoint import save_module, save_tensors
 from lira.latents import LATENT_KINDS, LatentKind
 from lira.training.autoencoder import Autoencoder, measure, new_state, reconstruction_loss
-from lira.training.loop import TrainingState, cosine_rate, optimise
+from lira.training.loop import cosine_rate, optimise
 from lira.training.recipe import Optimiser
+from lira.training.state import TrainingState
 from lira_runtime.errors import BadInput
 
 KINDS = [LATENT_KINDS["f32c32"], LATENT_KINDS["f8c4"], LATENT_KINDS["demo"]]
@@ -107,6 +108,20 @@ def test_an_interrupted_run_goes_on_exactly_as_an_uninterrupted_one(tmp_path: Pa
     for name, value in whole.model.state_dict().items():
         torch.testing.assert_close(resumed.model.state_dict()[name], value, msg=name)
         torch.testing.assert_close(resumed.ema.shadow[name], whole.ema.shadow[name], msg=name)
+
+
+def test_a_save_within_the_next_step_holds_what_was_before_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state = new_state(LATENT_KINDS["demo"])
+    _step(state)
+    before = {name: value.clone() for name, value in state.model.state_dict().items()}
+    state.save_once_proven(tmp_path / "state.safetensors")
+    _step(state)
+    saved = new_state(LATENT_KINDS["demo"])
+    saved.load(tmp_path / "state.safetensors")
+    assert saved.step == 1
+    for name, value in saved.model.state_dict().items():
+        assert torch.equal(value, before[name]), name
 
 
 def test_a_state_of_another_kind_is_refused(tmp_path: Path) -> None:

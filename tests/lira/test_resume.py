@@ -16,11 +16,13 @@ from lira.data.synthetic import SyntheticData
 from lira.training import denoiser, loop
 from lira.training.launch import Processes
 from lira.training.recipe import Recipe, resolve
+from lira.training.state import Rank
 from lira.training.watch import read_curve
 from lira_runtime import files
 from lira_runtime.errors import BadInput
 
 OVERRIDES = ["model.latent=demo", "stages.0.resolution=64", "stages.0.batch=4", "run.bf16=false", "stages.0.steps=8"]
+OVERRIDES += ["optimiser.warmup_steps=0"]
 WORKER = """
 import sys, pathlib, torch
 from lira.data.synthetic import SyntheticData
@@ -131,6 +133,41 @@ def test_a_loss_that_is_no_number_names_its_step_and_leaves_the_last_checkpoint(
     assert run(tiny(), tmp_path, resume=True) == uninterrupted
 
 
+def exploding_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """The update of step `step`, from 1, throws the weights so far that no loss is finite afterwards."""
+    rate = loop.cosine_rate
+    monkeypatch.setattr(loop, "cosine_rate", lambda at, *rest: 1e12 if at == step - 1 else rate(at, *rest))
+
+
+def test_an_update_that_ruins_the_weights_is_not_what_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: list[float]
+) -> None:
+    exploding_at(monkeypatch, 4)
+    with pytest.raises(BadInput, match=r"Step 5: .* The last checkpoint, of step 3, stands: lower the rate"):
+        run(tiny("run.save_every=1"), tmp_path)
+    monkeypatch.undo()
+    assert run(tiny(), tmp_path, resume=True) == uninterrupted
+
+
+def test_what_to_do_after_a_bad_loss_is_said_where_no_good_state_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exploding_at(monkeypatch, 1)
+    with pytest.raises(BadInput, match="Step 2: .* Nothing is saved yet: lower the rate and start again"):
+        run(tiny("run.save_every=1"), tmp_path)
+    assert not (tmp_path / "state.safetensors").exists()
+    run(tiny("stages.0.steps=1"), tmp_path)
+    with pytest.raises(BadInput, match="Step 2: .* at any rate: start again in another folder"):
+        run(tiny(), tmp_path, resume=True)
+
+
+def test_to_resume_before_the_first_save_is_to_start(tmp_path: Path, capsys, uninterrupted: list[float]) -> None:
+    with pytest.raises(BadInput, match="holds no state yet .* --recipe"):
+        denoiser.chosen_recipe(None, [], tmp_path, resume=True)
+    assert run(tiny(), tmp_path, resume=True) == uninterrupted
+    assert f"{tmp_path} holds no state yet: the run starts at step 0." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("where", ["save_file", "replace"])
 def test_a_full_disk_leaves_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: list[float], where: str
@@ -167,7 +204,7 @@ def test_every_part_of_a_batch_is_of_one_even_size(
     parts = []
     for index in range(count):
         processes = Processes()
-        monkeypatch.setattr(processes, "rank", loop.Rank(index, count))
+        monkeypatch.setattr(processes, "rank", Rank(index, count))
         if not fits:
             with pytest.raises(BadInput, match="multiple of 4"):
                 processes.share(batch)

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from lira.training import autoencoder
-from lira.training.loop import Ema, TrainingState, adamw, begin, changed_values
+from lira.training.loop import adamw, begin
 from lira.training.recipe import Optimiser
+from lira.training.state import Ema, Rank, TrainingState, changed_values
 from lira.training.watch import View, Watch, read_curve
 
 
@@ -35,6 +36,19 @@ def test_a_resumed_run_warns_of_the_change_as_a_line_or_as_json(tmp_path: Path, 
     assert capsys.readouterr().err == "warning: steps was 9 and is 12 from here on.\n"
     Watch(tmp_path, state, 12, 1, View(json=True)).__exit__(None, None, None)
     assert json.loads(capsys.readouterr().err) == {"event": "warning", "text": "steps was 9 and is 12 from here on."}
+
+
+def test_a_run_clears_away_its_own_half_written_files_and_no_others(tmp_path: Path) -> None:
+    ours, others = tmp_path / ".lira-x1_y.part", [tmp_path / "x.part", tmp_path / "samples" / ".lira-x.part"]
+    others[1].parent.mkdir()
+    for path in (ours, *others):
+        path.touch()
+    second = state_of("")
+    second.rank = Rank(1, 2)
+    begin(second, tmp_path, resume=False)
+    assert ours.exists()
+    begin(state_of(""), tmp_path, resume=False)
+    assert not ours.exists() and all(path.exists() for path in others)
 
 
 def test_steps_and_held_out_figures_are_shown_when_due_and_all_steps_are_in_the_curve(tmp_path: Path, capsys) -> None:
