@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from lira.data.stream import Description
 from lira.latents import latent_kind
 from lira.text import TOKENS
 
@@ -16,6 +17,18 @@ class SyntheticData:
     def __init__(self, kind: str, size: int, d_text: int, count: int = 1024) -> None:
         self.kind, self.size, self.d_text, self._count = latent_kind(kind), size, d_text, count
         self.text_preset = "synthetic"
+        self.description = Description(
+            latent=kind,
+            size=size,
+            text_preset=self.text_preset,
+            d_text=d_text,
+            encoder="",
+            text_encoder="",
+            source="synthetic",
+            shard_size=count,
+            shards=1,
+            samples=count,
+        )
         self.empty_state = torch.zeros(TOKENS, d_text)
         self._shape = self.kind.shape(size, size)[1:]
 

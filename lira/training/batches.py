@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lira.data.stream import Stream
+from lira.data.stream import Description, Stream
 from lira.latents import LatentKind
 from lira.model import LiRAModel
 from lira.training.recipe import Recipe, Stage
@@ -29,6 +29,7 @@ class Encoded(Protocol):
     size: int
     """Side of the pictures, in px."""
     d_text: int
+    description: Description
     empty_state: Tensor
     """(M, d_text)."""
 

@@ -17,6 +17,7 @@ from lira.flow import noised, velocity_loss
 from lira.model import LiRAModel, load_denoiser
 from lira.reasoning import CONSTANT_FILE, ConstantPlan, ReasoningLoop
 from lira.training.batches import Batch, Batches, Encoded, check_network
+from lira.training.launch import single_device
 from lira.training.loop import STATE_NAME, adamw, begin, optimise, training_steps
 from lira.training.recipe import Optimiser, Recipe
 from lira.training.state import Ema, TrainingState
@@ -51,7 +52,7 @@ def constant_loss(network: LiRAModel, batch: Batch, bf16: bool) -> Tensor:
 
 @torch.no_grad()
 def mean_plan(network: LiRAModel, batches: list[Batch]) -> Tensor:
-    """Mean (w,) of the plans at which the loop halts."""
+    """Mean (w,) of the plans at which the loop halts; the batches lie where the network does."""
     plans: list[Tensor] = []
     seen = network.reasoning.register_forward_hook(lambda loop, inputs, reasoned: plans.append(reasoned.plan.float()))
     try:
@@ -65,25 +66,27 @@ def mean_plan(network: LiRAModel, batches: list[Batch]) -> Tensor:
 def run(weights: Path, recipe: Recipe, data: Encoded, out: Path, resume: bool, view: View) -> Comparison:
     """Train the plan of `weights` as `constant_recipe` says and write out/reasoning_constant.safetensors.
 
-    Raises BadInput for weights or data that do not fit, or when `out` holds a run and `resume` is not given.
+    One process, one device. Raises BadInput for several processes, for weights or data that do not fit, or when `out`
+    holds a run and `resume` is not given.
     """
+    device = single_device("The constant")
     batches = Batches(recipe, [data], [slice(0, recipe.stages[0].batch)])
-    network, end = load_denoiser(weights).requires_grad_(False), recipe.steps
+    network, end = load_denoiser(weights).requires_grad_(False).to(device), recipe.steps
     check_network(network, data, weights)
     loop = network.reasoning
-    plan = mean_plan(network, [batches.draw(end + index) for index in range(START_BATCHES)])
+    plan = mean_plan(network, [batches.draw(end + index).to(device) for index in range(START_BATCHES)])
     state = _new_state(loop, plan, sha256_of(weights), recipe)
     begin(state, out, resume)
     network.register_module("reasoning", state.model)
     watched = Watch(out, state, end, recipe.run.log_every, view)
     with watched as watch, contextlib.closing(batches.ahead(state.step)) as coming:
         for _ in training_steps(state, end, out / STATE_NAME, recipe.run.save_every):
-            loss = constant_loss(network, next(coming), recipe.run.bf16)
+            loss = constant_loss(network, next(coming).to(device), recipe.run.bf16)
             optimise(state, loss, OPTIMISER, end)
             watch.record(state, {"loss": loss.item()}, recipe.stages[0].batch)
     state.model.load_state_dict(state.averaged())
     save_tensors(out / CONSTANT_FILE, {"plan": state.averaged()["plan"].half()}, state.settings)
-    check = [batches.draw(end + START_BATCHES + index) for index in range(CHECK_BATCHES)]
+    check = [batches.draw(end + START_BATCHES + index).to(device) for index in range(CHECK_BATCHES)]
     return Comparison(*(_loss_with(network, reasoning, check, recipe) for reasoning in (loop, state.model)))
 
 

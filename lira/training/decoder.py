@@ -26,7 +26,7 @@ from lira.decoder import TinyDecoder
 from lira.encoders import FrozenEncoder, load_frozen_encoder
 from lira.latents import LatentKind, latent_kind
 from lira.training.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
-from lira.training.launch import Processes
+from lira.training.launch import single_device
 from lira.training.loop import STATE_NAME, adamw, begin, optimise, training_steps
 from lira.training.perceptual import SMALLEST_SIDE, Distance, perceptual_distance
 from lira.training.pictures import EncodedPictures, Pictures
@@ -219,17 +219,15 @@ def run(
     Raises BadInput for an encoder or weights that do not fit, for several processes, or when `out` holds a run and
     `resume` is not given.
     """
-    processes, kind = Processes(), latent_kind(recipe.latent)
-    if processes.rank.count > 1:
-        raise BadInput(f"The decoder is trained by one process, not by {processes.rank.count}.")
+    device, kind = single_device("The decoder"), latent_kind(recipe.latent)
     encoder = load_frozen_encoder(kind, encoder_source)
-    state = new_state(recipe, first_decoder(kind, encoder, start), processes.device)
-    encoder = encoder.to(processes.device)
+    state = new_state(recipe, first_decoder(kind, encoder, start), device)
+    encoder = encoder.to(device)
     begin(state, out, resume)
     count = min(HELD_OUT, len(held_out))
     measured = Pictures(held_out, encoder, min(CHECK_BATCH, count), recipe.run.seed)
     check = [measured.draw(number) for number in range(count // min(CHECK_BATCH, count))]
-    distance = perceptual_distance().to(processes.device)
+    distance = perceptual_distance().to(device)
     pictures = Pictures(source, encoder, recipe.batch, recipe.run.seed)
     with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         train(state, recipe, distance, pictures, check[:1], out, watch)

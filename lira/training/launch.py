@@ -44,3 +44,11 @@ class Processes:
         state.optimizer, state.rank = optimizer.optimizer, self.rank
         state.ema = Ema(state.model, state.ema.decay)
         return wrapped
+
+
+def single_device(what: str) -> torch.device:
+    """The device of a run that one process makes alone. Raises BadInput, naming `what` it trains, where several run."""
+    processes = Processes()
+    if processes.rank.count > 1:
+        raise BadInput(f"{what} is trained by one process, not by {processes.rank.count}.")
+    return processes.device

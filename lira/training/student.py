@@ -17,6 +17,7 @@ from lira.data.stream import Stream
 from lira.model import LiRAModel, load_denoiser
 from lira.training.batches import Encoded, check_network
 from lira.training.denoiser import WEIGHTS_NAME
+from lira.training.launch import single_device
 from lira.training.loop import STATE_NAME, adamw, begin, check_start, optimise, training_steps
 from lira.training.recipe import Count, Optimiser, Run
 from lira.training.state import Ema, TrainingState
@@ -76,9 +77,10 @@ def student_loss(model: nn.Module, chords: Chords, bf16: bool) -> Tensor:
 def train(state: TrainingState, trajectories: Trajectories, recipe: StudentRecipe, out: Path, watch: Watch) -> None:
     """Train to the recipe's last step; the student's weights (EMA) go to out/denoiser.safetensors."""
     state.model.eval()
+    device = next(state.model.parameters()).device
     stream, batch = Stream(trajectories, recipe.run.seed), recipe.training.batch
     for step in training_steps(state, recipe.steps, out / STATE_NAME, recipe.run.save_every):
-        chords = trajectories.read(stream.indices(step * batch, batch))
+        chords = trajectories.read(stream.indices(step * batch, batch)).to(device)
         loss = student_loss(state.model, chords, recipe.run.bf16)
         optimise(state, loss, recipe.optimiser, recipe.steps)
         watch.record(state, {"loss": loss.item()}, batch)
@@ -104,14 +106,15 @@ def save_student(state: TrainingState, recipe: StudentRecipe, path: Path) -> Non
 def run(weights: Path, data: Encoded, recipe: StudentRecipe, out: Path, resume: bool, view: View) -> None:
     """Draw the teacher's trajectories, or what is missing of them, into `out`, and train the student there.
 
-    Raises BadInput when teacher and data do not fit, for trajectories of another teacher, or when `out` holds a run and
-    `resume` is not given.
+    One process, one device. Raises BadInput for several processes, when teacher and data do not fit, for trajectories
+    of another teacher or other data, or when `out` holds a run and `resume` is not given.
     """
+    device = single_device("The student")
     check_start(out, resume)
-    network, digest = load_denoiser(weights), sha256_of(weights)
+    network, digest = load_denoiser(weights).to(device), sha256_of(weights)
     check_network(network, data, weights)
     teacher = Teacher(network, digest, recipe.sampler, recipe.teacher, recipe.run.bf16)
-    trajectories = draw_trajectories(out / TRAJECTORIES, teacher, data, recipe.run.seed)
+    trajectories = draw_trajectories(out / TRAJECTORIES, teacher, data, recipe.run.seed, view.json)
     state = new_state(network, digest, recipe)
     begin(state, out, resume)
     with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:

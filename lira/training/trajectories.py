@@ -9,11 +9,11 @@ The drawings are made once and kept: one of them costs 2 x steps x substeps pass
 three, so every chord should be seen a few times.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from msgspec import Struct, structs
@@ -62,6 +62,10 @@ class Chords:
     text: Tensor
     velocity: Tensor
 
+    def to(self, device: torch.device) -> "Chords":
+        """The same on a device."""
+        return Chords(self.x.to(device), self.t.to(device), self.text.to(device), self.velocity.to(device))
+
 
 def teacher_states(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, levels: Levels, substeps: int) -> Tensor:
     """Draw from `noise` (b, C, h, w) and keep the states at the student's levels: (b, steps + 1, C, h, w)."""
@@ -71,7 +75,7 @@ def teacher_states(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, l
 
 
 class Trajectories:
-    """The chords of kept drawings, `levels.steps` of each.
+    """The chords of kept drawings, `levels.steps` of each, in main memory.
 
     Args:
         states: (N, steps + 1, C, h, w) float16. samples: (N,) int64, the samples of `data` whose text was drawn.
@@ -85,11 +89,12 @@ class Trajectories:
 
     def read(self, indices: NDArray[np.int64]) -> Chords:
         """The chords number `indices`, (b,) int64, of 0 .. len - 1."""
-        drawing, step = (torch.from_numpy(part) for part in np.divmod(indices, self._levels.steps))
+        drawings, steps = np.divmod(indices, self._levels.steps)
+        drawing, step = torch.from_numpy(drawings), torch.from_numpy(steps)
         sigmas = torch.tensor(self._levels.sigmas)
         x, end = self._states[drawing, step].float(), self._states[drawing, step + 1].float()
         span = (sigmas[step] - sigmas[step + 1])[:, None, None, None]
-        return Chords(x, sigmas[step], _texts(self._data, self._samples[drawing]), (x - end) / span)
+        return Chords(x, sigmas[step], _texts(self._data, self._samples[drawings]), (x - end) / span)
 
 
 @dataclass(frozen=True)
@@ -103,29 +108,32 @@ class Teacher:
     bf16: bool
 
     def states(self, noise: Tensor, text: Tensor, empty_state: Tensor) -> Tensor:
-        """Draw text states (b, M, d_text) from noise (b, C, h, w); see `teacher_states`."""
+        """Draw text states (b, M, d_text) from noise (b, C, h, w) where the network is; see `teacher_states`."""
+        device = next(self.network.parameters()).device
+        noise, text = noise.to(device), text.to(device)
 
         def velocity(x: Tensor, sigma: float, states: Tensor) -> Tensor:
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
-                return self.network(x, torch.full((len(x),), sigma), states)[0].float()
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
+                return self.network(x, torch.full((len(x),), sigma, device=device), states)[0].float()
 
-        empty = empty_state.float().expand_as(text)
+        empty = empty_state.float().to(device).expand_as(text)
         drawn_by = guided(velocity, text, empty, self.teaching.guidance)
         with torch.inference_mode():
             return teacher_states(drawn_by, noise, self.levels, self.teaching.substeps)
 
 
-def draw_trajectories(folder: Path, teacher: Teacher, data: Encoded, seed: int) -> Trajectories:
+def draw_trajectories(folder: Path, teacher: Teacher, data: Encoded, seed: int, json: bool = False) -> Trajectories:
     """Draw the texts of `teaching.trajectories` samples of `data`; files that `folder` already holds are kept.
 
-    Raises BadInput for files that are damaged, or of another teacher, seed, data or way of drawing.
+    `json` shows the progress as JSON lines. Raises BadInput for files that are damaged, or of another teacher, seed,
+    data or way of drawing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     batch, count = teacher.teaching.batch, teacher.teaching.trajectories
     identity = _identity(teacher, data, seed)
     shape = data.kind.shape(data.size, data.size)[1:]
     samples, pieces = Stream(data, seed).indices(0, count), []
-    with Progress(count, "draw") as progress:
+    with Progress(count, "draw", json=json) as progress:
         for first in range(0, count, batch):
             some, path = samples[first : first + batch], folder / f"{first // batch:05d}.safetensors"
             if not path.exists():
@@ -141,8 +149,8 @@ def draw_trajectories(folder: Path, teacher: Teacher, data: Encoded, seed: int) 
 def _identity(teacher: Teacher, data: Encoded, seed: int) -> str:
     """Everything that decides a drawing, but how many there are."""
     settings = structs.asdict(teacher.levels) | structs.asdict(structs.replace(teacher.teaching, trajectories=1))
-    origin = {"teacher": teacher.digest, "bf16": teacher.bf16, "seed": seed, "samples": len(data), "size": data.size}
-    return json.dumps(settings | origin)
+    origin = {"teacher": teacher.digest, "bf16": teacher.bf16, "seed": seed, "samples": len(data)}
+    return msgspec.json.encode(settings | origin | {"data": data.description}).decode()
 
 
 def _kept(path: Path, identity: str, count: int) -> Tensor:

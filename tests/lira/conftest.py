@@ -1,9 +1,11 @@
-"""Fixtures for tests of rendered scenes."""
+"""Fixtures of several tests: rendered scenes, and a launcher of two processes."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lira.data.emoji import EmojiSet
@@ -26,3 +28,10 @@ def emoji_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def emoji(emoji_folder: Path) -> EmojiSet:
     return EmojiSet(emoji_folder)
+
+
+@pytest.fixture
+def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launcher that started two processes, seen by the first."""
+    found = SimpleNamespace(device=torch.device("cpu"), process_index=0, num_processes=2)
+    monkeypatch.setattr("lira.training.launch.Accelerator", lambda cpu: found)

@@ -62,6 +62,15 @@ def test_data_of_another_text_encoder_is_refused(tmp_path: Path, weights: Path) 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_that_was_started_several_times_at_once_is_refused(
+    tmp_path: Path, weights: Path, two_processes: None
+) -> None:
+    recipe = constant.constant_recipe(resolve("smoke"), 4)
+    with pytest.raises(BadInput, match="The constant is trained by one process, not by 2"):
+        constant.run(weights, recipe, SyntheticData("f8c4", 64, 32), tmp_path / "out", resume=False, view=View())
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_trained_constant_is_better_than_the_mean_it_starts_from(tmp_path: Path, weights: Path) -> None:
     data, bf16 = SyntheticData("f8c4", 64, 32), False
     recipe = constant.constant_recipe(resolve("smoke", ["run.bf16=false"]), 20)

@@ -96,6 +96,14 @@ def test_a_teacher_of_other_latents_or_no_teacher_is_refused(tmp_path: Path, tea
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_that_was_started_several_times_at_once_is_refused(
+    tmp_path: Path, teacher_file: Path, two_processes: None
+) -> None:
+    with pytest.raises(BadInput, match="The student is trained by one process, not by 2"):
+        student.run(teacher_file, SyntheticData("f8c4", 64, 32), recipe(), tmp_path / "out", False, View())
+    assert not (tmp_path / "out").exists()
+
+
 def test_chord_loss_is_the_mean_square_of_each_sample() -> None:
     v, velocity = torch.zeros(2, 1, 2, 2), torch.tensor([1.0, 3.0])[:, None, None, None].expand(2, 1, 2, 2)
     assert np.allclose(student.chord_loss(v, velocity), [1.0, 9.0])

@@ -1,7 +1,9 @@
 """The teacher's drawings and their chords, against flows whose solution is known."""
 
+import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -87,3 +89,34 @@ def test_drawings_of_another_kind_are_refused(tmp_path: Path) -> None:
     draw_trajectories(tmp_path, teacher(count=2), data, seed=3)
     with pytest.raises(BadInput, match="was not drawn by this teacher"):
         draw_trajectories(tmp_path, teacher(guidance=3.0, count=2), data, seed=3)
+
+
+@pytest.mark.parametrize("field", ["source", "encoder", "text_encoder"])
+def test_drawings_of_other_data_of_the_same_length_and_size_are_refused(tmp_path: Path, field: str) -> None:
+    data, other = SyntheticData("f8c4", 64, 32), SyntheticData("f8c4", 64, 32)
+    draw_trajectories(tmp_path, teacher(count=2), data, seed=3)
+    other.description = msgspec.structs.replace(data.description, **{field: "another"})
+    with pytest.raises(BadInput, match="was not drawn by this teacher"):
+        draw_trajectories(tmp_path, teacher(count=2), other, seed=3)
+    draw_trajectories(tmp_path, teacher(count=2), data, seed=3)
+
+
+def test_one_chord_alone_is_the_one_of_a_larger_batch() -> None:
+    chords = trajectories(torch.randn(2, 4, 4, 8, 8), Levels(steps=3))
+    whole, one = chords.read(np.arange(6)), chords.read(np.array([4]))
+    assert one.x.shape == (1, 4, 8, 8) and one.text.shape == (1, 77, 32)
+    assert torch.equal(one.velocity[0], whole.velocity[4]) and torch.equal(one.text[0], whole.text[4])
+
+
+def test_drawing_tells_programs_its_progress_as_json_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw_trajectories(tmp_path, teacher(count=2), SyntheticData("f8c4", 64, 32), seed=3, json=True)
+    (line,) = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (line["event"], line["label"], line["done"], line["total"]) == ("progress", "draw", 2, 2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_teacher_on_a_gpu_draws_what_it_draws_on_a_cpu() -> None:
+    noise, text, empty = torch.randn(2, 4, 8, 8), torch.randn(2, 77, 32), torch.zeros(77, 32)
+    wanted, artist = teacher().states(noise, text, empty), teacher()
+    artist.network.cuda()
+    assert torch.allclose(artist.states(noise, text, empty).cpu(), wanted, atol=1e-3)
