@@ -67,11 +67,12 @@ def command(
     as_json: bool,
     **wanted: object,
 ) -> None:
-    """Encode pictures and captions once, for training; a run that was cut off goes on when started again."""
+    """Encode pictures and captions once, for training; started again, it writes the shards that are missing."""
     import msgspec
     import torch
 
     from lira.data.encoding import encode_folder
+    from lira.text import TOKENS
     from lira_runtime.progress import Progress
 
     pictures = Wanted(**wanted)  # type: ignore[arg-type]
@@ -85,7 +86,8 @@ def command(
     if as_json:
         click.echo(json.dumps({"event": "result", "out": str(out), **msgspec.to_builtins(done)}))
     else:
-        click.echo(f"{out}: {done.samples} samples in {done.shards} shards, {done.skipped} skipped")
+        cut = f"{done.cut} captions cut to {TOKENS} tokens"
+        click.echo(f"{out}: {done.samples} samples in {done.shards} shards, {done.skipped} skipped, {cut}")
 
 
 def _load_encoders(latent: str, encoder: str, text_preset: str, text_encoder: str, device: str) -> "Encoders":

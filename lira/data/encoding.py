@@ -1,7 +1,7 @@
 """Pictures with captions -> shards of latents and text states, which training reads.
 
-Every shard follows from its own pictures alone and is written whole or not at all, so a run that was cut off at any
-moment goes on at the first shard that is missing, and the result is the same.
+Every shard follows from its own pictures alone and is written whole or not at all, and its SHA-256 is kept. So a run
+that was cut off at any moment, or lost shards since, writes those that are missing, and the result is the same.
 """
 
 import hashlib
@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lira.data.shards import BadSample, check_loss, read_index
+from lira.data.records import RECORDS_NAME, ShardRecord, read_records
+from lira.data.shards import DAMAGE, BadSample, check_loss, read_index
 from lira.data.sources import ImageSource, Picture
 from lira.data.stream import (
     CAPTION,
@@ -32,9 +33,14 @@ from lira.data.stream import (
 from lira.latents import LatentKind
 from lira.text import TextEncoder, tokenise
 from lira_runtime.errors import BadInput
-from lira_runtime.files import atomic_write
+from lira_runtime.files import atomic_write, sha256_of
 from lira_runtime.progress import Progress
 from lira_runtime.tokenizer import ClipTokenizer
+
+PARTS = ".lira-*.part"
+"""What `atomic_write` leaves of a file where it is killed."""
+FOUND = ("samples", "skipped", "cut")
+"""What a description tells only of a complete folder."""
 
 
 @dataclass(frozen=True)
@@ -65,27 +71,31 @@ class Encoders:
 def encode_folder(
     source: ImageSource, encoders: Encoders, out: Path, shard_size: int, batch: int, progress: Progress
 ) -> Description:
-    """Encode all of `source` into the folder `out`, going on where an earlier run stopped; returns what it holds.
+    """Encode all of `source` into the folder `out`, but the shards that are whole already; returns what it holds.
 
     Raises BadInput when `out` holds something else, or when more than 1 % of the pictures cannot be used.
     """
     description = _describe(source, encoders, shard_size)
-    if _begin(out, description):
-        return read_description(out)
-    with atomic_write(out / EMPTY_STATE_NAME) as part:
-        part.write_bytes(_npy(encoders.states([""])[0]))
-    samples = 0
+    _begin(out, description)
+    _write(out / EMPTY_STATE_NAME, _npy(encoders.states([""])[0]))
+    records, samples = read_records(out), 0
     with ThreadPoolExecutor(torch.get_num_threads()) as readers:
         for number, first in enumerate(range(0, len(source), shard_size)):
             indices = range(first, min(first + shard_size, len(source)))
             path = out / shard_name(number)
-            if not path.exists():
+            known = records[number] if number < len(records) else None
+            if not _is_whole(path, known):
                 _write_shard(path, source, indices, encoders, batch, readers, progress)
-            samples += len(read_index(path).keys)
+                known = None
+            if known is None:
+                records[number : number + 1] = [_record(path, encoders.tokenizer)]
+                _write_json(out / RECORDS_NAME, records)
+            samples += records[number].samples
             check_loss(indices.stop - samples, len(source), "pictures")
             progress.update(indices.stop)
-    done = msgspec.structs.replace(description, samples=samples, skipped=len(source) - samples)
-    _write_description(out, done)
+    skipped, cut = len(source) - samples, sum(record.cut for record in records)
+    done = msgspec.structs.replace(description, samples=samples, skipped=skipped, cut=cut)
+    _write_json(out / DESCRIPTION_NAME, done)
     return done
 
 
@@ -113,27 +123,49 @@ def weights_digest(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _begin(out: Path, description: Description) -> bool:
-    """Make `out` ready; whether it is complete already. Raises BadInput when it holds anything else."""
+def _begin(out: Path, description: Description) -> None:
+    """Make `out` ready. Raises BadInput when it holds anything else."""
     out.mkdir(parents=True, exist_ok=True)
-    for part in out.glob(".lira-*.part"):  # of a run that was killed
-        part.unlink()
     if not (out / DESCRIPTION_NAME).exists():
-        if any(out.iterdir()):
+        if not all(path.match(PARTS) for path in out.iterdir()):
             raise BadInput(f"{out} is not empty and holds no encoded data; choose another folder.")
-        _write_description(out, description)
-        return False
+        _write_json(out / DESCRIPTION_NAME, description)
     found = read_description(out)
     for field in msgspec.structs.fields(Description):
         old, new = getattr(found, field.name), getattr(description, field.name)
-        if field.name not in ("samples", "skipped") and old != new:
+        if field.name not in FOUND and old != new:
             raise BadInput(f"{out} was begun with another {field.name} ({old}, now {new}); choose another folder.")
-    return found.samples > 0
+    for part in out.glob(PARTS):
+        if part.is_file():
+            part.unlink()
 
 
-def _write_description(out: Path, description: Description) -> None:
-    with atomic_write(out / DESCRIPTION_NAME) as part:
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(description)) + b"\n")
+def _write_json(path: Path, content: Description | list[ShardRecord]) -> None:
+    _write(path, msgspec.json.format(msgspec.json.encode(content)) + b"\n")
+
+
+def _write(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != content:
+        with atomic_write(path) as part:
+            part.write_bytes(content)
+
+
+def _is_whole(path: Path, known: ShardRecord | None) -> bool:
+    """Whether a shard is the recorded one or, where there is no record, whole by its headers."""
+    try:
+        if known is not None:
+            return sha256_of(path) == known.sha256
+        read_index(path)
+    except DAMAGE:
+        return False
+    return True
+
+
+def _record(path: Path, tokenizer: ClipTokenizer) -> ShardRecord:
+    shard = read_index(path)
+    captions = [shard.read(place)[CAPTION].decode() for place in range(len(shard.keys))]
+    cut = sum(tokenizer.encode(caption).truncated for caption in captions)
+    return ShardRecord(samples=len(captions), cut=cut, sha256=sha256_of(path))
 
 
 def _write_shard(

@@ -118,19 +118,21 @@ class ShardSet:
 
     def name(self, index: int) -> str:
         """Shard and key of a sample, as messages name it."""
-        shard, place = self._locate(index)
-        return shard.name(place)
+        number, place = locate(self._ends, index)
+        return self._shards[number].name(place)
 
     def read(self, index: int) -> dict[str, bytes]:
         """The files of sample `index`, by extension. Raises BadSample when they cannot be read any more."""
-        shard, place = self._locate(index)
-        return shard.read(place)
+        number, place = locate(self._ends, index)
+        return self._shards[number].read(place)
 
-    def _locate(self, index: int) -> tuple[ShardIndex, int]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")
-        number = int(np.searchsorted(self._ends, index, side="right"))
-        return self._shards[number], index - int(self._ends[number]) + len(self._shards[number].keys)
+
+def locate(ends: NDArray[np.int64], index: int) -> tuple[int, int]:
+    """Number of the shard that holds sample `index`, and its place in it; ends[i]: samples of the shards 0 .. i."""
+    if not 0 <= index < ends[-1]:
+        raise IndexError(f"sample {index} of {ends[-1]}")
+    number = int(np.searchsorted(ends, index, side="right"))
+    return number, index - (int(ends[number - 1]) if number else 0)
 
 
 def _open(url: str, cache: Path | None) -> ShardIndex | Exception:

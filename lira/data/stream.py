@@ -1,10 +1,11 @@
 """Encoded data as training reads it: a folder that `lira-encode` wrote, and an endless shuffled stream over it.
 
-DIR/dataset.json says what the folder holds, DIR/empty.npy is the text state of the empty prompt, and every sample of
-the shards DIR/00000.tar .. is KEY.latent.npy, KEY.text.npy and KEY.txt, the caption.
+DIR/dataset.json says what the folder holds, DIR/shards.json what each shard is, DIR/empty.npy is the text state of the
+empty prompt, and every sample of the shards DIR/00000.tar .. is KEY.latent.npy, KEY.text.npy and KEY.txt, the caption.
 """
 
 import functools
+import hashlib
 import io
 import math
 from collections.abc import Sized
@@ -16,11 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lira.data.remote import local_copy
-from lira.data.shards import ShardSet
+from lira.data.records import BadShard, RecordedShards, read_records
+from lira.data.remote import local_copy, read_now
+from lira.data.shards import BadSample, ShardSet, check_loss
 from lira.latents import latent_kind
 from lira.text import TOKENS
 from lira_runtime.errors import BadInput
+from lira_runtime.progress import Progress
 
 DESCRIPTION_NAME = "dataset.json"
 EMPTY_STATE_NAME = "empty.npy"
@@ -48,6 +51,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     samples: int = 0
     skipped: int = 0
     """Pictures that were damaged, too small or without a caption."""
+    cut: int = 0
+    """Captions that were longer than the text encoder sees."""
 
 
 class EncodedData:
@@ -62,12 +67,14 @@ class EncodedData:
         json: warnings as JSON lines.
 
     Raises:
-        BadInput: no complete encoded data there, or more than 1 % of the shards are damaged.
+        BadInput: no complete encoded data there, or no cache folder where one is needed; for a folder without
+            shards.json, also when more than 1 % of the shards are damaged.
     """
 
     def __init__(self, folder: Path | str, cache: Path | None = None, json: bool = False) -> None:
         folder = str(folder).rstrip("/")
-        self.description = read_description(folder, cache)
+        content = _read_description(folder)
+        self.description = _parse_description(content, folder)
         if not self.description.samples:
             raise BadInput(f"{folder} is not encoded to the end: run lira-encode once more, with the same options.")
         self.kind = latent_kind(self.description.latent)
@@ -75,20 +82,46 @@ class EncodedData:
         self.text_preset = self.description.text_preset
         self._latent_shape = self.kind.shape(self.size, self.size)[1:]
         self._text_shape = (TOKENS, self.d_text)
+        self._progress, self._lost = Progress(0, "data", json), set[int]()
+        cache = cache and cache / hashlib.sha256(content).hexdigest()[:16]
         empty = local_copy(f"{folder}/{EMPTY_STATE_NAME}", cache).read_bytes()
         self.empty_state = _tensor(empty, self._text_shape, f"{folder}/{EMPTY_STATE_NAME}")
-        self._shards = ShardSet([f"{folder}/{shard_name(n)}" for n in range(self.description.shards)], cache, json)
+        urls = [f"{folder}/{shard_name(number)}" for number in range(self.description.shards)]
+        records = read_records(folder)
+        recorded = len(records) == len(urls)
+        self._shards = RecordedShards(urls, records, cache) if recorded else ShardSet(urls, cache, json)
 
     def __len__(self) -> int:
         return len(self._shards)
 
     def read(self, index: int) -> tuple[Tensor, Tensor]:
-        """Latent (C, h, w) and text states (M, d_text) of a sample, float32. Raises BadInput when it is damaged."""
+        """Latent (C, h, w) and text states (M, d_text) of a sample, float32 and finite.
+
+        What is damaged is named on stderr once, and another sample, the same in every process, stands in for it.
+        Raises BadInput when more than 1 % of the samples have been found damaged.
+        """
+        attempt, candidate = 0, index
+        while True:
+            try:
+                return self._read(candidate)
+            except BadSample as bad:
+                self._lose(candidate, bad)
+            attempt += 1
+            candidate = int(np.random.default_rng([index, attempt]).integers(len(self)))
+
+    def _read(self, index: int) -> tuple[Tensor, Tensor]:
         files = self._shards.read(index)
         name = self._shards.name(index)
         if LATENT not in files or TEXT not in files:
-            raise BadInput(f"sample {name} lacks {LATENT if LATENT not in files else TEXT}.")
+            raise BadSample(f"{name} lacks {LATENT if LATENT not in files else TEXT}")
         return _tensor(files[LATENT], self._latent_shape, name), _tensor(files[TEXT], self._text_shape, name)
+
+    def _lose(self, index: int, bad: BadSample) -> None:
+        if index in self._lost:
+            return
+        self._lost.update(bad.samples if isinstance(bad, BadShard) else [index])
+        check_loss(len(self._lost), len(self), f"samples (the last: {bad})")
+        self._progress.warn(f"{bad}; other samples stand in ({len(self._lost)} of {len(self)} lost so far).")
 
 
 class Stream:
@@ -120,11 +153,22 @@ def shard_name(number: int) -> str:
     return f"{number:05d}.tar"
 
 
-def read_description(folder: Path | str, cache: Path | None = None) -> Description:
+def read_description(folder: Path | str) -> Description:
     """Read dataset.json. Raises BadInput when it is missing or not one."""
+    return _parse_description(_read_description(folder), folder)
+
+
+def _read_description(folder: Path | str) -> bytes:
     try:
-        return msgspec.json.decode(local_copy(f"{folder}/{DESCRIPTION_NAME}", cache).read_bytes(), type=Description)
-    except (OSError, msgspec.DecodeError) as error:
+        return read_now(f"{folder}/{DESCRIPTION_NAME}")
+    except OSError as error:
+        raise BadInput(f"{folder} holds no encoded data: {error}.") from error
+
+
+def _parse_description(content: bytes, folder: Path | str) -> Description:
+    try:
+        return msgspec.json.decode(content, type=Description)
+    except msgspec.DecodeError as error:
         raise BadInput(f"{folder} holds no encoded data: {error}.") from error
 
 
@@ -142,8 +186,11 @@ def _tensor(content: bytes, shape: tuple[int, ...], name: str) -> Tensor:
             array = np.frombuffer(content, np.float16, math.prod(shape), len(header)).reshape(shape)
         else:
             array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    except ValueError as error:
-        raise BadInput(f"{name} is damaged: {error}.") from error
+    except Exception as error:  # NumPy's parser raises almost anything for a damaged header
+        raise BadSample(f"{name} is damaged: {error}") from error
     if array.shape != shape or array.dtype != np.float16:
-        raise BadInput(f"{name} holds {array.dtype} {array.shape}, not float16 {shape}.")
-    return torch.from_numpy(array.astype(np.float32))
+        raise BadSample(f"{name} holds {array.dtype} {array.shape}, not float16 {shape}")
+    array = array.astype(np.float32)
+    if not np.isfinite(array.sum()):  # float16 values cannot overflow it
+        raise BadSample(f"{name} holds NaN or infinity")
+    return torch.from_numpy(array)

@@ -1,6 +1,7 @@
 """Encoded folders hold what the encoders give for each picture, and are the same however often a run is killed."""
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -57,13 +58,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def image_shard(path: Path, sides: list[int]) -> str:
+def image_shard(path: Path, sides: list[int], caption: str = "picture") -> str:
     """A shard with one black image of each side in px, and captions."""
     with tarfile.open(path, "w") as archive:
         for number, side in enumerate(sides):
             file = io.BytesIO()
             Image.new("RGB", (side, side)).save(file, "PNG")
-            for name, content in ((f"{number}.png", file.getvalue()), (f"{number}.txt", f"picture {number}".encode())):
+            for name, content in ((f"{number}.png", file.getvalue()), (f"{number}.txt", caption.encode())):
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
@@ -152,7 +153,7 @@ def test_a_full_disk_leaves_the_finished_shards_and_a_later_run_goes_on(
     monkeypatch.setattr(encoding, "_add", add_until_full)
     assert run(scene_arguments(weights, emoji_folder, full)) == 2
     assert "disk is full" in capsys.readouterr().err
-    assert contents(full).keys() == {"dataset.json", "empty.npy", "00000.tar"}
+    assert contents(full).keys() == {"dataset.json", "empty.npy", "shards.json", "00000.tar"}
     monkeypatch.undo()
     assert run(scene_arguments(weights, emoji_folder, full)) == 0
     assert contents(full) == contents(whole)
@@ -219,3 +220,86 @@ def test_a_folder_of_other_things_and_a_picture_that_does_not_fit_are_refused(
     assert "not empty and holds no encoded data" in capsys.readouterr().err
     assert run(arguments(weights, tmp_path / "out", "--images", images, "--size", 100)) == 2
     assert "multiples of 32" in capsys.readouterr().err
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[20_000] ^= 1
+    path.write_bytes(content)
+
+
+def test_shards_that_are_lost_cut_or_changed_are_written_again_and_no_others(
+    weights: Path, emoji_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert run(scene_arguments(weights, emoji_folder, out)) == 0
+    before = contents(out)
+    for number, damage in ((0, Path.unlink), (2, cut), (5, flip_a_bit)):
+        damage(out / f"{number:05d}.tar")
+    (out / "empty.npy").unlink()
+    times = {name: (out / name).stat().st_mtime_ns for name in ("00001.tar", "00003.tar", "shards.json")}
+    assert run(scene_arguments(weights, emoji_folder, out)) == 0
+    assert contents(out) == before
+    assert {name: (out / name).stat().st_mtime_ns for name in times} == times
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_older_folder_is_completed_and_its_shards_recorded(
+    weights: Path, emoji_folder: Path, tmp_path: Path, complete: bool
+) -> None:
+    out = tmp_path / "out"
+    assert run(scene_arguments(weights, emoji_folder, out, "--count", 8)) == 0
+    before = contents(out)
+    (out / "shards.json").unlink()
+    description = json.loads(before["dataset.json"])
+    del description["cut"]
+    if not complete:
+        description["samples"] = 0
+        cut(out / "00001.tar")
+    (out / "dataset.json").write_text(json.dumps(description))
+    first = (out / "00000.tar").stat().st_mtime_ns
+    assert run(scene_arguments(weights, emoji_folder, out, "--count", 8)) == 0
+    assert contents(out) == before
+    assert (out / "00000.tar").stat().st_mtime_ns == first
+    records = json.loads(before["shards.json"])
+    assert [record["sha256"] for record in records] == [
+        hashlib.sha256(before[f"{number:05d}.tar"]).hexdigest() for number in range(2)
+    ]
+
+
+def test_nothing_is_deleted_in_a_folder_of_something_else(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = image_shard(tmp_path / "0.tar", [64])
+    other, own = tmp_path / "other", tmp_path / "own"
+    for folder in (other, own):
+        (folder / ".lira-directory.part").mkdir(parents=True)
+        (folder / ".lira-file.part").write_bytes(b"half")
+    (other / "letter.txt").write_text("dear")
+    before = sorted(other.iterdir())
+    options = ("--images", images, "--size", 64)
+    assert run(arguments(weights, other, *options)) == 2
+    assert "not empty and holds no encoded data" in capsys.readouterr().err
+    assert sorted(other.iterdir()) == before
+    assert run(arguments(weights, own, *options)) == 0
+    assert {path.name for path in own.glob(".lira-*")} == {".lira-directory.part"}
+    (own / ".lira-file.part").write_bytes(b"half")
+    assert run(arguments(weights, own, *options, "--shard-size", 7)) == 2
+    assert (own / ".lira-file.part").exists()
+
+
+def test_captions_beyond_77_tokens_are_counted(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A word of CLIP's vocabulary is a token; start and end are two more.
+    shards = [image_shard(tmp_path / f"{n}.tar", [64] * 2, "cat " * n) for n in (75, 76)]
+    options = ("--size", 64, "--shard-size", 3, "--images", shards[0], "--images", shards[1])
+    for _ in range(2):
+        assert run(arguments(weights, tmp_path / "out", *options)) == 0
+        assert "4 samples in 2 shards, 0 skipped, 2 captions cut to 77 tokens" in capsys.readouterr().out
+    assert run(arguments(weights, tmp_path / "out", *options, "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["cut"] == 2
