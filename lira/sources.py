@@ -85,6 +85,11 @@ def turbo_weights() -> Path:
     return demo_weights() / "turbo"
 
 
+def checkpoint_folder(checkpoint: Path) -> Path:
+    """Where the weights of a checkpoint that a user names lie. A folder that is really called demo-turbo goes first."""
+    return turbo_weights() if checkpoint == Path(TURBO) and not checkpoint.is_dir() else checkpoint
+
+
 def load_models(request: Request) -> Models:
     """Build the models that a request names; every name and size is checked before the first is built.
 
@@ -119,10 +124,10 @@ def _load_pipeline(request: Request) -> Models:
 
 
 def _folder(request: Request) -> Path | None:
-    """Where the weights lie; None for weights from a seed. A folder that is really called demo-turbo goes first."""
-    if request.checkpoint == Path(TURBO) and not request.checkpoint.is_dir():
-        return turbo_weights()
-    return demo_weights() if request.is_demo else request.checkpoint
+    """Where the weights lie; None for weights from a seed."""
+    if request.checkpoint is not None:
+        return checkpoint_folder(request.checkpoint)
+    return demo_weights() if request.is_demo else None
 
 
 def _weight_file(folder: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""`lira-eval`: how well drawings obey their prompts, by an independent judge; and the judge's training."""
+"""`lira-eval`: how well drawings obey their prompts, by an independent judge; and the judge itself."""
 
 import json
 from pathlib import Path
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path)
 SUITES = ("obedience",)
+REASONING = ("on", "constant")
 SHEET_COUNT, SHEET_COLUMNS, SHEET_SIDE = 64, 8, 192
 """Pictures of a sheet at most, in a row, and the side of each in px."""
 OBEYS, DISOBEYS = "black", "firebrick"
@@ -43,10 +44,10 @@ def command() -> None:
 @click.option("--steps", type=click.IntRange(1, MAX_STEPS), help="Denoising steps; default: the bundle's.")
 @click.option("--guidance", type=float, help=f"0 to {MAX_GUIDANCE:g}, 1 is none; default: the bundle's.")
 @click.option("--judge", "judge_path", type=FILE, help="Weights of the judge; default: the committed ones.")
-@click.option("--checkpoint", type=FILE, help="Folder of weights to draw with eagerly, after the bundles.")
+@click.option("--checkpoint", type=FILE, help="Folder of weights, or demo-turbo, to draw with eagerly.")
 @click.option(
     "--reasoning",
-    type=click.Choice(("on", "constant")),
+    type=click.Choice(REASONING),
     multiple=True,
     help="Of --checkpoint: with the loop, or with the learned constant in its place; repeatable.  [default: on]",
 )
@@ -86,7 +87,7 @@ def draw_command(
     if checkpoint is not None:
         from lira.evaluation.eager import eager_artist
 
-        artists += [eager_artist(checkpoint, how, options) for how in reasoning or ("on",)]
+        artists += [eager_artist(checkpoint, how, options) for how in reasoning or REASONING[:1]]
     scenes = obedience(count)
     runs: list[report.Run] = []
     with Progress(count * len(artists), "draw", json=as_json) as progress:
@@ -100,6 +101,24 @@ def draw_command(
         with atomic_write(out) as part:
             part.write_text(json.dumps(result | {"prompts": report.per_prompt(scenes, runs)}, indent=1) + "\n")
     print(json.dumps(result) if as_json else report.table(result))
+
+
+@command.command("judge", epilog=EXIT_CODES_HELP)
+@click.option("--emoji", type=FILE, required=True, help="The Fluent Emoji package, .tgz or unpacked.")
+@click.option("--judge", "judge_path", type=FILE, help="Weights of the judge; default: the committed ones.")
+@click.option("--count", type=click.IntRange(min=1), default=2000, show_default=True, help="Scenes to measure on.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+def judge_command(emoji: Path, judge_path: Path | None, count: int, threads: int) -> None:
+    """Measure the judge on held-out real scenes, the same ones every time: accuracy, and what it takes for what."""
+    import torch
+
+    from lira.data.emoji import EmojiSet
+    from lira.evaluation import judge_training, report
+    from lira.evaluation.judge import judge_weights, load_judge
+
+    torch.set_num_threads(threads)
+    judge = load_judge(judge_path or judge_weights())
+    print(report.accuracy_table(judge_training.measure(judge, EmojiSet(emoji), count)))
 
 
 @command.command("train-judge", epilog=EXIT_CODES_HELP)

@@ -11,7 +11,7 @@ from lira.checkpoint import load_tensors, read_metadata
 from lira.evaluation.drawing import Artist, Options, Picture
 from lira.model import LiRAModel
 from lira.reasoning import CONSTANT_FILE, ConstantPlan
-from lira.sources import Models, Request, load_models
+from lira.sources import Models, Request, checkpoint_folder, load_models
 from lira.text import tokenise
 from lira_runtime.errors import BadInput
 from lira_runtime.image import to_pixels
@@ -19,15 +19,15 @@ from lira_runtime.noise import initial_noise
 from lira_runtime.sampler import check_guidance, guided, sample, shifted_sigmas
 from lira_runtime.tokenizer import ClipTokenizer
 
-REASONING = ("on", "constant")
 BATCH = 16
 
 
-def eager_artist(folder: Path, reasoning: str, options: Options) -> Artist:
-    """Draws with a checkpoint folder; reasoning is one of REASONING.
+def eager_artist(checkpoint: Path, reasoning: str, options: Options) -> Artist:
+    """Draws with a checkpoint, a folder or demo-turbo; reasoning: "on", or "constant" for the learned plan beside it.
 
     Raises BadInput when weights are missing, damaged or of another shape.
     """
+    folder = checkpoint_folder(checkpoint)
     config = read_metadata(folder / "denoiser.safetensors").get("config")
     if config is None:
         raise BadInput(f"{folder / 'denoiser.safetensors'} does not say its config.")
@@ -46,8 +46,8 @@ def eager_artist(folder: Path, reasoning: str, options: Options) -> Artist:
         for first in range(0, len(prompts), BATCH):
             yield from draw_batch(models, prompts[first : first + BATCH], first, sigmas, guidance)
 
-    used = {"checkpoint": str(folder), "reasoning": reasoning, "steps": steps, "guidance": guidance}
-    return Artist(f"{folder.name} (eager, reasoning {reasoning})", used, draw)
+    used = {"checkpoint": str(checkpoint), "reasoning": reasoning, "steps": steps, "guidance": guidance}
+    return Artist(f"{checkpoint.name} (eager, reasoning {reasoning})", used, draw)
 
 
 def silence_reasoning(denoiser: LiRAModel, path: Path) -> None:

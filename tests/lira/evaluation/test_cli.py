@@ -12,7 +12,7 @@ from PIL import Image
 
 from lira.evaluation import cli
 from lira.evaluation.drawing import Options, bundle_artist
-from lira.evaluation.judge import Judge, load_judge
+from lira.evaluation.judge import THINGS, Judge, load_judge
 from lira.evaluation.judge_training import save_judge
 from lira.evaluation.suite import obedience
 from lira_runtime.backends.onnx import OnnxBackend
@@ -108,6 +108,24 @@ def test_table_has_a_row_for_every_run_and_their_difference(
     assert "relation (n=3)" in text and "size (n=2)" in text
 
 
+def test_the_judge_is_measured_on_held_out_scenes_and_its_confusions_are_named(
+    run_eval: Callable[..., Ran], tmp_path: Path, emoji_folder: Path
+) -> None:
+    judge, blind = Judge().eval(), tmp_path / "blind.safetensors"
+    with torch.no_grad():  # wherever it looks it sees a cat
+        judge.things.weight.zero_()
+        judge.things.bias.copy_(torch.eye(len(judge.things.bias))[1 + THINGS.index("cat")])
+    save_judge(judge, blind)
+    code, text, errors = run_eval("judge", "--emoji", emoji_folder, "--judge", blind, "--count", "20")
+    assert code == 0, errors
+    assert text.startswith("judge on 20 held-out real scenes")
+    confusions = [line for line in text.splitlines() if " -> " in line and ":" in line][1:]
+    # Every place is taken for a cat: 9 for each scene, of which one or two hold a thing.
+    assert confusions[0].startswith("  nothing -> cat: ") and 140 <= int(confusions[0].split()[-1]) <= 160
+    assert all(line.split(" -> ")[1].startswith("cat:") for line in confusions)
+    assert "  objects     0.0 (0.0 to" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -119,6 +137,7 @@ def test_table_has_a_row_for_every_run_and_their_difference(
         (("{toy}", "--out", "{tmp}"), "is a directory"),
         (("{toy}", "--suite", "beauty"), "beauty"),
         (("--checkpoint", "{tmp}/none"), "No weights"),
+        (("judge", "--emoji", "{tmp}/none"), "No emoji package"),
         (("train-judge", "--emoji", "{tmp}/none", "--out", "{tmp}/judge.safetensors"), "No emoji package"),
         (("train-judge", "--emoji", "{tmp}/none", "--out", "{tmp}/no/judge.safetensors"), "does not exist"),
     ],

@@ -5,10 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from lira.checkpoint import save_tensors
-from lira.evaluation.eager import CONSTANT_FILE, silence_reasoning
+from lira import sources
+from lira.checkpoint import load_tensors, save_tensors
+from lira.evaluation.drawing import Options
+from lira.evaluation.eager import CONSTANT_FILE, eager_artist, silence_reasoning
 from lira.model import LiRAModel, wake_zero_weights
+from lira.presets import get_preset
 from lira.reasoning import Reasoned
+from lira.sources import demo_weights
 from lira_runtime.errors import BadInput
 
 
@@ -36,6 +40,21 @@ def test_the_plan_that_the_loop_made_draws_as_the_loop_did_and_another_does_not(
     save_tensors(tmp_path / CONSTANT_FILE, {"plan": plans[0].plan[0] + 1})
     silence_reasoning(model, tmp_path / CONSTANT_FILE)
     assert (model(*inputs)[0] - wanted).abs().max() > 1e-3
+
+
+def test_the_committed_student_is_found_by_its_name_as_export_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = '{"method": "euler", "steps": 4, "shift": 2.0, "guidance": 1.0}'
+    tensors, metadata = load_tensors(demo_weights() / "denoiser.safetensors")
+    (tmp_path / "turbo").mkdir()
+    save_tensors(tmp_path / "turbo" / "denoiser.safetensors", tensors, {**metadata, "sampler": sampler})
+    save_tensors(tmp_path / "turbo" / CONSTANT_FILE, {"plan": torch.zeros(get_preset("nano").reasoning_width)})
+    monkeypatch.setattr(sources, "turbo_weights", lambda: tmp_path / "turbo")
+    monkeypatch.chdir(tmp_path)
+    artist = eager_artist(Path("demo-turbo"), "constant", Options())
+    assert artist.name == "demo-turbo (eager, reasoning constant)"
+    assert (artist.settings["steps"], artist.settings["guidance"]) == (4, 1.0)
 
 
 def test_a_plan_of_another_width_is_refused(tmp_path: Path) -> None:
