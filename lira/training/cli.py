@@ -15,6 +15,7 @@ set_option = click.option(
     "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe."
 )
 json_option = click.option("--json", is_flag=True, help="JSON lines on stderr.")
+cache_option = click.option("--cache", type=FOLDER, help="Folder for copies of what is remote.")
 tensorboard_option = click.option("--tensorboard", is_flag=True, help="Write TensorBoard's files to OUT/tensorboard.")
 resume_option = click.option("--resume", is_flag=True, help="Go on from the state in --out.")
 
@@ -52,6 +53,7 @@ def autoencoder_command(
 @click.option("--emoji", type=FOLDER, help="Train on rendered scenes: the Fluent Emoji package, .tgz or unpacked.")
 @click.option("--images", multiple=True, help="Train on shards of images: paths, globs, ranges or fsspec URLs.")
 @click.option("--held-out", multiple=True, help="Shards to measure on; needed with --images.")
+@cache_option
 @click.option("--recipe", "recipe_name", default="decoder-demo", show_default=True, help="A name or a .toml file.")
 @set_option
 @json_option
@@ -65,6 +67,7 @@ def decoder_command(
     emoji: Path | None,
     images: tuple[str, ...],
     held_out: tuple[str, ...],
+    cache: Path | None,
     recipe_name: str,
     overrides: tuple[str, ...],
     json: bool,
@@ -87,7 +90,7 @@ def decoder_command(
     if emoji is not None:
         source, measured = decoder.scene_sources(emoji, recipe)
     else:
-        source, measured = decoder.image_sources(images, held_out, recipe)
+        source, measured = decoder.image_sources(images, held_out, recipe, cache, json)
     decoder.run(recipe, encoder, start, source, measured, out, resume, View(json, tensorboard))
 
 
@@ -111,7 +114,8 @@ def text_command(json: bool, tensorboard: bool, out: Path, steps: int, threads: 
 
 @command.command("denoiser")
 @click.option("--recipe", "recipe_name", help="A recipe's name or .toml file; --resume takes the stored one.")
-@click.option("--data", default="", help="Folder that lira-encode wrote, or the parent of the stages' folders.")
+@click.option("--data", default="", help="Folder or URL that lira-encode wrote, or the parent of the stages' folders.")
+@cache_option
 @set_option
 @json_option
 @tensorboard_option
@@ -124,6 +128,7 @@ def text_command(json: bool, tensorboard: bool, out: Path, steps: int, threads: 
 def denoiser_command(
     recipe_name: str | None,
     data: str,
+    cache: Path | None,
     overrides: tuple[str, ...],
     json: bool,
     tensorboard: bool,
@@ -141,12 +146,13 @@ def denoiser_command(
     torch.set_num_threads(threads)
     recipe = denoiser.chosen_recipe(recipe_name, overrides, out, resume)
     recipe = msgspec.structs.replace(recipe, data=data) if data else recipe
-    denoiser.run(recipe, denoiser.open_data(recipe), out, resume, View(json, tensorboard, decoder))
+    denoiser.run(recipe, denoiser.open_data(recipe, cache, json), out, resume, View(json, tensorboard, decoder))
 
 
 @command.command("student")
 @click.option("--teacher", type=FOLDER, required=True, help="Weights of the trained denoiser, denoiser.safetensors.")
-@click.option("--data", type=FOLDER, required=True, help="Folder that lira-encode wrote; its texts are drawn.")
+@click.option("--data", required=True, help="Folder or URL that lira-encode wrote; its texts are drawn.")
+@cache_option
 @click.option("--recipe", "recipe_name", default="turbo-demo", show_default=True, help="A name or a .toml file.")
 @set_option
 @json_option
@@ -156,7 +162,8 @@ def denoiser_command(
 @resume_option
 def student_command(
     teacher: Path,
-    data: Path,
+    data: str,
+    cache: Path | None,
     recipe_name: str,
     overrides: tuple[str, ...],
     json: bool,
@@ -179,12 +186,13 @@ def student_command(
 
     torch.set_num_threads(threads)
     recipe = resolve_as(student.StudentRecipe, recipe_name, overrides)
-    student.run(teacher, EncodedData(data), recipe, out, resume, View(json, tensorboard))
+    student.run(teacher, EncodedData(data, cache, json), recipe, out, resume, View(json, tensorboard))
 
 
 @command.command("constant")
 @click.option("--denoiser", type=FOLDER, required=True, help="Weights of the trained denoiser, denoiser.safetensors.")
-@click.option("--data", type=FOLDER, required=True, help="Folder that lira-encode wrote.")
+@click.option("--data", required=True, help="Folder or URL that lira-encode wrote.")
+@cache_option
 @click.option("--recipe", "recipe_name", default="demo", show_default=True, help="That the denoiser was trained by.")
 @set_option
 @json_option
@@ -195,7 +203,8 @@ def student_command(
 @resume_option
 def constant_command(
     denoiser: Path,
-    data: Path,
+    data: str,
+    cache: Path | None,
     recipe_name: str,
     overrides: tuple[str, ...],
     json: bool,
@@ -215,7 +224,7 @@ def constant_command(
 
     torch.set_num_threads(threads)
     recipe = constant.constant_recipe(resolve(recipe_name, overrides), steps)
-    found = constant.run(denoiser, recipe, EncodedData(data), out, resume, View(json, tensorboard))
+    found = constant.run(denoiser, recipe, EncodedData(data, cache, json), out, resume, View(json, tensorboard))
     click.echo(f"velocity loss with the loop {found.loop:.4f}, with the constant {found.constant:.4f}")
 
 

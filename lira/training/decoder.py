@@ -198,10 +198,11 @@ def scene_sources(emoji: Path, recipe: DecoderRecipe) -> tuple[ImageSource, Imag
 
 
 def image_sources(
-    images: Sequence[str], held_out: Sequence[str], recipe: DecoderRecipe
+    images: Sequence[str], held_out: Sequence[str], recipe: DecoderRecipe, cache: Path | None = None, json: bool = False
 ) -> tuple[ImageSource, ImageSource]:
-    """The images of two sets of shards. Raises BadInput."""
-    return ShardImages(ShardSet(images), recipe.resolution), ShardImages(ShardSet(held_out), recipe.resolution)
+    """The images of two sets of shards; `cache` and `json` are those of `ShardSet`. Raises BadInput."""
+    source, measured = (ShardSet(urls, cache, json) for urls in (images, held_out))
+    return ShardImages(source, recipe.resolution), ShardImages(measured, recipe.resolution)
 
 
 def run(
@@ -225,10 +226,10 @@ def run(
     encoder = encoder.to(device)
     begin(state, out, resume)
     count = min(HELD_OUT, len(held_out))
-    measured = Pictures(held_out, encoder, min(CHECK_BATCH, count), recipe.run.seed)
+    measured = Pictures(held_out, encoder, min(CHECK_BATCH, count), recipe.run.seed, view.json)
     check = [measured.draw(number) for number in range(count // min(CHECK_BATCH, count))]
     distance = perceptual_distance().to(device)
-    pictures = Pictures(source, encoder, recipe.batch, recipe.run.seed)
+    pictures = Pictures(source, encoder, recipe.batch, recipe.run.seed, view.json)
     with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         train(state, recipe, distance, pictures, check[:1], out, watch)
     finish(averaged(state, kind), distance, check, out)

@@ -112,11 +112,12 @@ def chosen_recipe(name: str | None, overrides: Sequence[str], out: Path, resume:
     return stored(text, overrides, str(path))
 
 
-def open_data(recipe: Recipe) -> list[EncodedData]:
-    """The encoded folder of each stage. Raises BadInput when one is missing or damaged."""
+def open_data(recipe: Recipe, cache: Path | None = None, json: bool = False) -> list[EncodedData]:
+    """The encoded folder of each stage; see `EncodedData`. Raises BadInput when one is missing or damaged."""
     if not recipe.data:
         raise BadInput("The recipe names no data: give --data FOLDER.")
-    return [EncodedData(f"{recipe.data}/{stage.data}" if stage.data else recipe.data) for stage in recipe.stages]
+    folders = [f"{recipe.data}/{stage.data}" if stage.data else recipe.data for stage in recipe.stages]
+    return [EncodedData(folder, cache, json) for folder in folders]
 
 
 def run(recipe: Recipe, data: Sequence[Encoded], out: Path, resume: bool, view: View = View()) -> float:  # noqa: B008

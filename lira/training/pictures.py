@@ -1,6 +1,5 @@
 """Pictures with their latents, for training and measuring the decoder; the encoder is frozen."""
 
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lira.data.shards import LARGEST_LOSS, BadSample
+from lira.data.shards import BadSample, check_loss
 from lira.data.sources import ImageSource
 from lira.data.stream import Stream
 from lira_runtime.errors import BadInput
+from lira_runtime.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,14 @@ class Pictures:
     """The batches of a source's pictures in shuffled order, encoded; batch number s is a function of the seed and s.
 
     A picture that cannot be used is named on stderr and left out of its batch. `encoder`, frozen, makes of an image
-    (b, 3, H, W) in [0, 1] a diffusion latent (b, c, h, w).
+    (b, 3, H, W) in [0, 1] a diffusion latent (b, c, h, w). `json` names it in JSON lines.
     """
 
-    def __init__(self, source: ImageSource, encoder: nn.Module, batch: int, seed: int) -> None:
+    def __init__(self, source: ImageSource, encoder: nn.Module, batch: int, seed: int, json: bool = False) -> None:
         self._source, self._encoder, self._batch = source, encoder, batch
         self._stream = Stream(source, seed)
         self._bad: set[int] = set()
+        self._progress = Progress(0, "pictures", json)
 
     def draw(self, number: int) -> EncodedPictures:
         """Batch `number`, from 0. Raises BadInput when it is empty, or more than 1 % of the pictures are unusable."""
@@ -55,9 +56,7 @@ class Pictures:
             return self._source.picture(index).pixels
         except BadSample as error:
             if index not in self._bad:
-                print(f"skipped: {error}", file=sys.stderr)
+                self._progress.warn(f"skipped: {error}.")
             self._bad.add(index)
-            if len(self._bad) > LARGEST_LOSS * len(self._source):
-                count = f"{len(self._bad)} of {len(self._source)}"
-                raise BadInput(f"{count} pictures cannot be used, more than 1 %; the last: {error}.") from error
+            check_loss(len(self._bad), len(self._source), f"pictures (the last: {error})")
             return None

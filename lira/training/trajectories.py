@@ -9,11 +9,11 @@ The drawings are made once and kept: one of them costs 2 x steps x substeps pass
 three, so every chord should be seen a few times.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 from msgspec import Struct, structs
@@ -122,10 +122,10 @@ class Teacher:
             return teacher_states(drawn_by, noise, self.levels, self.teaching.substeps)
 
 
-def draw_trajectories(folder: Path, teacher: Teacher, data: Encoded, seed: int, json: bool = False) -> Trajectories:
+def draw_trajectories(folder: Path, teacher: Teacher, data: Encoded, seed: int, as_json: bool = False) -> Trajectories:
     """Draw the texts of `teaching.trajectories` samples of `data`; files that `folder` already holds are kept.
 
-    `json` shows the progress as JSON lines. Raises BadInput for files that are damaged, or of another teacher, seed,
+    `as_json` shows the progress as JSON lines. Raises BadInput for files that are damaged, or of another teacher, seed,
     data or way of drawing.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def draw_trajectories(folder: Path, teacher: Teacher, data: Encoded, seed: int, 
     identity = _identity(teacher, data, seed)
     shape = data.kind.shape(data.size, data.size)[1:]
     samples, pieces = Stream(data, seed).indices(0, count), []
-    with Progress(count, "draw", json=json) as progress:
+    with Progress(count, "draw", json=as_json) as progress:
         for first in range(0, count, batch):
             some, path = samples[first : first + batch], folder / f"{first // batch:05d}.safetensors"
             if not path.exists():
@@ -149,8 +149,9 @@ def draw_trajectories(folder: Path, teacher: Teacher, data: Encoded, seed: int, 
 def _identity(teacher: Teacher, data: Encoded, seed: int) -> str:
     """Everything that decides a drawing, but how many there are."""
     settings = structs.asdict(teacher.levels) | structs.asdict(structs.replace(teacher.teaching, trajectories=1))
-    origin = {"teacher": teacher.digest, "bf16": teacher.bf16, "seed": seed, "samples": len(data)}
-    return msgspec.json.encode(settings | origin | {"data": data.description}).decode()
+    origin = {"teacher": teacher.digest, "bf16": teacher.bf16, "seed": seed, "samples": len(data), "size": data.size}
+    held = {name: getattr(data.description, name) for name in ("source", "encoder", "text_encoder")}
+    return json.dumps(settings | origin | held)
 
 
 def _kept(path: Path, identity: str, count: int) -> Tensor:

@@ -245,10 +245,13 @@ def test_a_bad_picture_is_named_and_left_out_and_more_than_one_percent_stop_the_
     pictures = Pictures(Discs(100, bad=(7,)), torch.nn.AvgPool2d(8), 50, seed=0)
     sizes = [len(pictures.draw(number).image) for number in range(4)]
     assert sorted(sizes[:2]) == [49, 50] and sorted(sizes[2:]) == [49, 50]
-    assert capsys.readouterr().err == "skipped: disc 7 is damaged\n"
+    assert capsys.readouterr().err == "warning: skipped: disc 7 is damaged.\n"
     pictures = Pictures(Discs(100, bad=(7, 8)), torch.nn.AvgPool2d(8), 100, seed=0)
-    with pytest.raises(BadInput, match="2 of 100 pictures cannot be used, more than 1 %"):
+    with pytest.raises(BadInput, match=r"2 of 100 pictures \(the last: disc [78] is damaged\).*more than 1%"):
         pictures.draw(0)
+    capsys.readouterr()
+    Pictures(Discs(100, bad=(7,)), torch.nn.AvgPool2d(8), 100, seed=0, json=True).draw(0)
+    assert json.loads(capsys.readouterr().err) == {"event": "warning", "text": "skipped: disc 7 is damaged."}
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_one_chord_alone_is_the_one_of_a_larger_batch() -> None:
 
 
 def test_drawing_tells_programs_its_progress_as_json_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    draw_trajectories(tmp_path, teacher(count=2), SyntheticData("f8c4", 64, 32), seed=3, json=True)
+    draw_trajectories(tmp_path, teacher(count=2), SyntheticData("f8c4", 64, 32), seed=3, as_json=True)
     (line,) = map(json.loads, capsys.readouterr().err.splitlines())
     assert (line["event"], line["label"], line["done"], line["total"]) == ("progress", "draw", 2, 2)
 

@@ -1,0 +1,97 @@
+"""`lira-train` reads data that lie at a URL, through a cache folder."""
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from lira.data.synthetic import SyntheticData
+from lira.training import constant, decoder, denoiser, student
+from lira.training.cli import command
+
+SAMPLES = 4
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> Path:
+    """Encoded data in one shard, written by NumPy and tarfile."""
+    folder, data = tmp_path / "far", SyntheticData("demo", 64, 32, SAMPLES)
+    folder.mkdir()
+    files = {}
+    for index in range(SAMPLES):
+        latent, text = data.read(index)
+        files |= {f"{index}.latent.npy": npy(latent.numpy()), f"{index}.text.npy": npy(text.numpy())}
+    write_tar(folder / "00000.tar", files)
+    (folder / "empty.npy").write_bytes(npy(data.empty_state.numpy()))
+    (folder / "dataset.json").write_bytes(msgspec.json.encode(data.description))
+    return folder
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array.astype(np.float16))
+    return file.getvalue()
+
+
+def write_tar(path: Path, files: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Arguments with which a training's `run` is called, in place of training."""
+    calls: list[Any] = []
+
+    def run(*arguments: Any, **named: Any) -> constant.Comparison:
+        calls.extend(arguments)
+        return constant.Comparison(0.0, 0.0)
+
+    for module in (student, constant, denoiser, decoder):
+        monkeypatch.setattr(module, "run", run)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (("student", "--teacher", "t"), lambda taken: taken[1]),
+        (("constant", "--denoiser", "d", "--steps", "1"), lambda taken: taken[2]),
+        (("denoiser", "--recipe", "demo"), lambda taken: taken[1][0]),
+    ],
+)
+def test_encoded_data_at_a_url_reach_the_training(
+    far: Path, tmp_path: Path, taken: list[Any], arguments: tuple[str, ...], found: Callable[[list[Any]], Any]
+) -> None:
+    options = ("--data", f"file://{far}", "--out", str(tmp_path / "out"))
+    refused = CliRunner().invoke(command, [*arguments, *options])
+    assert "cache folder" in str(refused.exception) and not taken
+    done = CliRunner().invoke(command, [*arguments, *options, "--cache", str(tmp_path / "cache")])
+    assert done.exit_code == 0, done.exception
+    wanted = SyntheticData("demo", 64, 32).read(2)
+    latent, text = found(taken).read(2)
+    assert np.array_equal(latent.numpy(), wanted[0].half().float().numpy())
+    assert np.array_equal(text.numpy(), wanted[1].half().float().numpy())
+    assert list((tmp_path / "cache").rglob("*.tar"))
+
+
+def test_pictures_at_a_url_reach_the_decoders_training(tmp_path: Path, taken: list[Any]) -> None:
+    picture, file = np.random.default_rng(0).integers(0, 256, (192, 192, 3), np.uint8), io.BytesIO()
+    Image.fromarray(picture).save(file, format="PNG")
+    write_tar(tmp_path / "0.tar", {"a.png": file.getvalue(), "a.txt": b"noise"})
+    url = f"file://{tmp_path}/0.tar"
+    options = ["--encoder", "e", "--images", url, "--held-out", url, "--set", "resolution=192", "--out", str(tmp_path)]
+    done = CliRunner().invoke(command, ["decoder", *options, "--cache", str(tmp_path / "cache")])
+    assert done.exit_code == 0, done.exception
+    for source in taken[3:5]:
+        assert np.array_equal(source.picture(0).pixels, picture)
