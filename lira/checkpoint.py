@@ -1,6 +1,7 @@
 """Weights and training states as safetensors; never pickle."""
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -95,6 +96,15 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """The text metadata of a safetensors file, without its tensors. Raises BadInput as `load_tensors` does."""
     with _open(path) as file:
         return dict(file.metadata() or {})
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 of a module's parameters and buffers, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 Nothing is ever fetched: weights come from a local directory or from what the hub cache holds already.
 """
 
-import hashlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -131,11 +130,3 @@ def load_image_encoder(kind: LatentKind, named: str | None, stored: Path | None)
         where = "Random weights have no image encoder" if stored is None else f"{stored.parent} lacks {stored.name}"
         raise BadInput(f"{where}; name one with --encoder DIR.")
     return load_frozen_encoder(kind, named or str(stored)).eval()
-
-
-def digest_with(digest: str, encoder: nn.Module) -> str:
-    """SHA-256 over a digest and an encoder's tensors: one from the hub cache has no file of its own to hash."""
-    total = hashlib.sha256(digest.encode())
-    for name, tensor in encoder.state_dict().items():
-        total.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    return total.hexdigest()

@@ -9,9 +9,9 @@ import msgspec
 import torch
 from torch import nn
 
-from lira.checkpoint import load_module, read_metadata
+from lira.checkpoint import load_module, read_metadata, weights_digest
 from lira.decoder import TinyDecoder
-from lira.encoders import ENCODER_FILE, digest_with, load_image_encoder
+from lira.encoders import ENCODER_FILE, load_image_encoder
 from lira.latents import LatentKind, latent_kind
 from lira.model import LiRAModel, wake_zero_weights
 from lira.presets import get_preset
@@ -30,6 +30,8 @@ TURBO = "demo-turbo"
 """`--checkpoint demo-turbo`: the committed few-step student, with the demo's decoder and text encoder."""
 USUAL_SAMPLER = SamplerDefaults(method="dpm", steps=20, shift=1.0, guidance=3.0)
 """Of a denoiser whose metadata names no other under `sampler`."""
+STATISTICS_TOLERANCE = 2e-3
+"""Of a latent's scaling and shift, which are stored as float16."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +96,30 @@ def load_models(request: Request) -> Models:
     """Build the models that a request names; every name and size is checked before the first is built.
 
     Raises:
-        BadInput: unknown names, a resolution that does not fit, or a checkpoint that is missing, damaged or of another
-            shape.
+        BadInput: unknown names, a resolution that does not fit, a checkpoint that is missing, damaged or of another
+            shape, or encoders other than those that its denoiser and decoder were trained with, where that is known.
     """
     models = _load_pipeline(request)
     if not request.with_encoder and request.encoder is None:
         return models
     folder = _folder(request)
     encoder = load_image_encoder(models.kind, request.encoder, folder and _weight_file(folder, ENCODER_FILE))
-    source = msgspec.structs.replace(models.source, digest=digest_with(models.source.digest, encoder))
+    if folder is not None:
+        _check_statistics(encoder, models.decoder, request.encoder or ENCODER_FILE)
+    # An encoder from the hub cache has no file of its own to hash.
+    digest = hashlib.sha256(f"{models.source.digest} {weights_digest(encoder)}".encode()).hexdigest()
+    source = msgspec.structs.replace(models.source, digest=digest)
     return replace(models, image_encoder=encoder, source=source)
+
+
+def _check_statistics(encoder: nn.Module, decoder: TinyDecoder, name: str) -> None:
+    """Raise BadInput, naming the encoder, where its latents are scaled and shifted otherwise than the decoder's."""
+    for statistic in ("scaling", "shift"):
+        known = getattr(decoder, statistic)
+        given = torch.as_tensor(getattr(encoder, statistic)).expand_as(known)
+        if not torch.allclose(given, known, rtol=STATISTICS_TOLERANCE, atol=STATISTICS_TOLERANCE):
+            means = f"their {statistic} is {given.mean():.4f} on average, not {known.mean():.4f}"
+            raise BadInput(f"'{name}' makes other latents than the decoder was trained on: {means}.")
 
 
 def _load_pipeline(request: Request) -> Models:
@@ -177,7 +193,9 @@ def _from_checkpoint(request: Request, folder: Path, kind: LatentKind, text: str
     text_path = _weight_file(folder, TEXT_FILE)
     text_encoder = load_text_encoder(text, text_path if text_path.is_file() else folder / TEXT_FOLDER)
     denoiser = LiRAModel(request.config, kind.channels, text_encoder.width, kind.patch_size)
-    load_module(denoiser, _weight_file(folder, "denoiser.safetensors"))
+    trained_on = load_module(denoiser, _weight_file(folder, "denoiser.safetensors")).get("text_encoder")
+    if trained_on is not None and trained_on != weights_digest(text_encoder):
+        raise BadInput(f"The denoiser in {folder} was trained on the text states of another text encoder.")
     decoder = TinyDecoder(kind)
     load_module(decoder, _weight_file(folder, "decoder.safetensors"))
     files = [_weight_file(folder, name) for name in sorted(WEIGHT_FILES)]

@@ -4,7 +4,6 @@ Every shard follows from its own pictures alone and is written whole or not at a
 that was cut off at any moment, or lost shards since, writes those that are missing, and the result is the same.
 """
 
-import hashlib
 import io
 import tarfile
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lira.checkpoint import weights_digest
 from lira.data.records import RECORDS_NAME, ShardRecord, read_records
 from lira.data.shards import DAMAGE, BadSample, check_loss, read_index
 from lira.data.sources import ImageSource, Picture
@@ -112,15 +112,6 @@ def _describe(source: ImageSource, encoders: Encoders, shard_size: int) -> Descr
         shard_size=shard_size,
         shards=-(-len(source) // shard_size),
     )
-
-
-def weights_digest(module: nn.Module) -> str:
-    """SHA-256 of a module's parameters and buffers, by name."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _begin(out: Path, description: Description) -> None:

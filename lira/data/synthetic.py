@@ -11,7 +11,8 @@ from lira.text import TOKENS
 class SyntheticData:
     """Latents that follow from their text states: every channel is 10 x the mean of the text.
 
-    It reads like `lira.data.stream.EncodedData`. kind, size in px, d_text: what it pretends to hold.
+    It reads like `lira.data.stream.EncodedData`. kind, size in px, d_text: what it pretends to hold; its encoders are
+    unknown, "".
     """
 
     def __init__(self, kind: str, size: int, d_text: int, count: int = 1024) -> None:

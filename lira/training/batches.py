@@ -5,7 +5,7 @@ batch; every process then reads and draws its own part. So the number of process
 interruption.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lira.checkpoint import read_metadata
 from lira.data.stream import Description, Stream
 from lira.latents import LatentKind
 from lira.model import LiRAModel
@@ -60,12 +61,12 @@ class Batches:
         data: one for each stage. share: the part of each stage's global batch that is this process's.
 
     Raises:
-        BadInput: data of another latent kind, text width or size than its stage's.
+        BadInput: data of another latent kind, text width or size than its stage's, or stages of different encoders.
     """
 
     def __init__(self, recipe: Recipe, data: Sequence[Encoded], shares: Sequence[slice]) -> None:
         for number, (stage, encoded) in enumerate(zip(recipe.stages, data, strict=True), 1):
-            _check(number, stage, encoded, recipe.model.latent, data[0].d_text)
+            _check(number, stage, encoded, recipe.model.latent, data[0])
         self._recipe = recipe
         self._stages = {
             stage: (encoded, Stream(encoded, recipe.run.seed), share)
@@ -104,10 +105,27 @@ class Batches:
 
 
 def check_network(network: LiRAModel, data: Encoded, weights: Path) -> None:
-    """Raise BadInput, naming `weights`, where its network works on other latents or text states than the data holds."""
+    """Raise BadInput, naming `weights`, where its network works on other latents or text states than the data holds.
+
+    Weights that do not tell the encoders of their training data are judged by their shape alone.
+    """
     held = (data.kind.channels, data.kind.patch_size, data.d_text)
     if (network.in_channels, network.patch_size, network.d_text) != held:
         raise BadInput(f"{weights} draws other latents, or from other text states, than the data holds.")
+    if other := _other_encoder(read_metadata(weights), encoders_of(data)):
+        raise BadInput(f"{weights} was trained on the latents and texts of another {other} than the data.")
+
+
+def encoders_of(data: Encoded) -> dict[str, str]:
+    """SHA-256 of the weights of both encoders, as a denoiser's metadata tells them; what is not known is left out."""
+    digests = {"encoder": data.description.encoder, "text_encoder": data.description.text_encoder}
+    return {name: digest for name, digest in digests.items() if digest}
+
+
+def _other_encoder(one: Mapping[str, str], other: Mapping[str, str]) -> str | None:
+    """Which encoder, if any, both know and disagree about."""
+    names = {"encoder": "image encoder", "text_encoder": "text encoder"}
+    return next((what for key, what in names.items() if key in one and one[key] != other.get(key, one[key])), None)
 
 
 def _generator(seed: int, step: int) -> torch.Generator:
@@ -115,11 +133,13 @@ def _generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed >> 1)
 
 
-def _check(number: int, stage: Stage, data: Encoded, latent: str, d_text: int) -> None:
+def _check(number: int, stage: Stage, data: Encoded, latent: str, first: Encoded) -> None:
     where = f"Stage {number} trains"
     if data.kind.name != latent:
         raise BadInput(f"{where} {latent} latents, but its data holds {data.kind.name}.")
     if data.size != stage.resolution:
         raise BadInput(f"{where} at {stage.resolution} px, but its data holds pictures of {data.size} px.")
-    if data.d_text != d_text:
-        raise BadInput(f"{where} on text states of width {data.d_text}, the first stage on {d_text}.")
+    if data.d_text != first.d_text:
+        raise BadInput(f"{where} on text states of width {data.d_text}, the first stage on {first.d_text}.")
+    if other := _other_encoder(encoders_of(data), encoders_of(first)):
+        raise BadInput(f"{where} on data of another {other} than the first stage.")

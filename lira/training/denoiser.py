@@ -13,7 +13,7 @@ from lira.data.stream import EncodedData
 from lira.flow import halting_loss, noised, velocity_loss
 from lira.latents import latent_kind
 from lira.model import LiRAModel
-from lira.training.batches import Batch, Batches, Encoded
+from lira.training.batches import Batch, Batches, Encoded, encoders_of
 from lira.training.launch import Processes
 from lira.training.loop import STATE_NAME, adamw, begin, mean_over_processes, optimise, training_steps
 from lira.training.recipe import Objective, Recipe, resolve, stored
@@ -129,6 +129,7 @@ def run(recipe: Recipe, data: Sequence[Encoded], out: Path, resume: bool, view: 
     processes = Processes()
     batches = Batches(recipe, data, [processes.share(stage.batch) for stage in recipe.stages])
     state = new_state(recipe, data[0].d_text)
+    state.settings |= encoders_of(data[0])
     model = processes.prepare(state)
     kind = latent_kind(recipe.model.latent)
     sheets = open_sheets(view.decoder, kind, out) if view.decoder else None

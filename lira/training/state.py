@@ -115,8 +115,10 @@ class TrainingState:
             self.notes = changed_values(metadata.get("recipe", ""), self.recipe)
         except msgspec.DecodeError as error:
             raise BadInput(f"The training state in {path} is damaged: {error}.") from error
-        if counters.settings != self.settings:
-            raise BadInput(f"{path} was trained with {counters.settings}, not with {self.settings}.")
+        # An older state may know less: of its encoders, nothing.
+        if others := [name for name, value in counters.settings.items() if self.settings.get(name) != value]:
+            before, now = ({name: s.get(name) for name in others} for s in (counters.settings, self.settings))
+            raise BadInput(f"{path} was trained with {before}, not with {now}.")
         own = self.model.state_dict()
         for part in ("model.", "ema."):
             check_fits(self.model, _below(part, tensors), str(path))

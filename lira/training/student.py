@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lira.checkpoint import save_module
 from lira.data.stream import Stream
 from lira.model import LiRAModel, load_denoiser
-from lira.training.batches import Encoded, check_network
+from lira.training.batches import Encoded, check_network, encoders_of
 from lira.training.denoiser import WEIGHTS_NAME
 from lira.training.launch import single_device
 from lira.training.loop import STATE_NAME, adamw, begin, check_start, optimise, training_steps
@@ -116,6 +116,7 @@ def run(weights: Path, data: Encoded, recipe: StudentRecipe, out: Path, resume: 
     teacher = Teacher(network, digest, recipe.sampler, recipe.teacher, recipe.run.bf16)
     trajectories = draw_trajectories(out / TRAJECTORIES, teacher, data, recipe.run.seed, view.json)
     state = new_state(network, digest, recipe)
+    state.settings |= encoders_of(data)
     begin(state, out, resume)
     with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         train(state, trajectories, recipe, out, watch)
