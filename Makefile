@@ -14,7 +14,7 @@ CODE := $(PACKAGES) tests benchmarks train.py test_lira.py
 
 demo: $(STAMP)
 	$(BIN)/lira-export --target onnx --config nano --out build/nano-onnx --force
-	$(BIN)/lira-generate build/nano-onnx "a red apple on a blue background" --seed 7 --out build/apple.png
+	$(BIN)/lira-generate build/nano-onnx "a panda right of a pizza on a pink background" --seed 7 --out build/panda.png
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q -m "not slow"

@@ -3,7 +3,7 @@
 z_t -> patch embedding -> tokens (B, h, w, d)
 tokens, text, t -> latent reasoning loop -> conditioning vector
 blocks: AdaLN-Zero -> four-direction selective scan -> Mix-FFN, joined by hyper-connections,
-        long skips from block i to block L-1-i, gated cross-state fusion with the text after every 4th block
+        long skips from block i to block L-1-i; cross-state fusion with the text after every 4th block (nano: 2nd)
 final norm + projection -> velocity
 """
 

@@ -49,7 +49,7 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("nano", blocks=8, d_model=192, d_state=8, head_width=96, reasoning_steps=4),
+        Preset("nano", blocks=8, d_model=192, d_state=8, head_width=96, fusion_every=2, reasoning_steps=4),
         Preset("tiny", blocks=12, d_model=384, d_state=8, ffn_ratio=3.25),
         Preset("small", blocks=20, d_model=512, d_state=16),
         Preset("base", blocks=28, d_model=768, d_state=16),

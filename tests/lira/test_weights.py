@@ -10,6 +10,7 @@ from lira.autoencoder import load_encoder
 from lira.checkpoint import load_module, load_tensors, read_metadata
 from lira.decoder import TinyDecoder
 from lira.latents import LATENT_KINDS
+from lira.model import load_denoiser
 from lira.text import load_text_encoder
 
 WEIGHTS = Path(lira.__file__).parent / "weights"
@@ -36,3 +37,4 @@ def test_the_weights_fit_the_demos_models() -> None:
     load_text_encoder(
         read_metadata(WEIGHTS / "text_encoder.safetensors")["preset"], WEIGHTS / "text_encoder.safetensors"
     )
+    load_denoiser(WEIGHTS / "denoiser.safetensors")
