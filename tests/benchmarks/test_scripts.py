@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from msgspec import structs
 from onnx import TensorProto, helper
 from PIL import Image
 
 import ablations
+import bundles
 import decoder
 import denoiser
 import op_profile
@@ -65,6 +68,14 @@ def test_picture_runs_the_pipeline_and_counts_two_passes_a_step(nano: Case):
     found = picture.measure(nano, steps=3)
     assert found["denoiser passes"] == 6
     assert found["picture s"] == pytest.approx(sum(found[f"{p} s"] for p in ("text_encoder", "denoiser", "decoder")))
+
+
+def test_bundles_are_drawn_as_their_manifests_say(nano: Case):
+    few = structs.replace(nano.bundle.manifest.sampler, steps=2, guidance=1.0)
+    student = replace(nano.bundle, manifest=structs.replace(nano.bundle.manifest, sampler=few))
+    many, two = bundles.measure({"many": nano.bundle, "two": student}, threads=1, rounds=2)
+    assert (many["passes"], two["passes"]) == (40, 2)
+    assert many["picture ms"] > many["denoiser ms"] > two["denoiser ms"]
 
 
 def test_scaling_leaves_sana_out_above_its_limit_and_draws(
