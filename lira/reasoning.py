@@ -100,10 +100,13 @@ class ReasoningLoop(nn.Module):
 
     def step(self, thought: Thought, r: Tensor) -> tuple[Tensor, Tensor]:
         """One step for every sample: the next plan (B, w) and its stop gate s (B, 1)."""
+        r = self._next(thought, r)
+        return r, torch.sigmoid(self.stop(r))
+
+    def _next(self, thought: Thought, r: Tensor) -> Tensor:
         u = self.update(torch.cat([self._think(thought, r), self._read_text(thought, r)], -1))
         d = torch.sigmoid(self.discard(torch.cat([r, u], -1)))
-        r = d * r + (1 - d) * u
-        return r, torch.sigmoid(self.stop(r))
+        return d * r + (1 - d) * u
 
     def _think(self, thought: Thought, r: Tensor) -> Tensor:
         """pool(SSM_think(tokens, r)): a scan over the tokens moved by the plan, (B, w)."""
@@ -139,14 +142,16 @@ class ReasoningLoop(nn.Module):
         """Training form: all T steps, the plan averaged over the halting distribution in half of the samples.
 
         The other half takes the plan at which inference would halt, so that what is trained is also what is run;
-        the gates learn through the averaged half.
+        the gates learn through the averaged half. Under autocast, too, the distribution is computed in float32.
         """
         thought = self.prepare(tokens, text, time)
         r = self.first(thought)
         plans, halting = [], []
-        left = torch.ones(len(r), 1, dtype=r.dtype, device=r.device)
+        exact = torch.promote_types(r.dtype, torch.float32)
+        left = torch.ones(len(r), 1, dtype=exact, device=r.device)
         for k in range(1, self.most_steps + 1):
-            r, s = self.step(thought, r)
+            r = self._next(thought, r)
+            s = torch.sigmoid(self.stop(r).to(exact))
             if k < LEAST_STEPS:
                 s = torch.zeros_like(s)
             p = left if k == self.most_steps else left * s

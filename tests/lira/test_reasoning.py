@@ -47,6 +47,22 @@ def test_the_halting_distribution_is_the_chance_to_stop_at_each_step_for_the_fir
     assert torch.allclose(p.sum(1), torch.ones(BATCH).double(), atol=1e-12)
 
 
+def test_under_bf16_the_halting_distribution_is_that_of_the_gates_in_float32() -> None:
+    torch.manual_seed(0)
+    preset = get_preset("nano")
+    loop, logits = ReasoningLoop(preset, 32), []
+    loop.stop.register_forward_hook(lambda gate, inputs, logit: logits.append(logit))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        p = loop.ponder(torch.randn(4, 8, 8, preset.d_model), torch.randn(4, 77, 32), torch.randn(4, preset.d_cond))
+    p = p.halting
+    assert p is not None and p.dtype == torch.float32 and logits[0].dtype == torch.bfloat16
+    gates, going = torch.cat(logits, 1).double().sigmoid(), torch.ones(4).double()
+    for k in range(1, preset.reasoning_steps):
+        wanted = going * gates[:, k] if k < preset.reasoning_steps - 1 else going
+        assert torch.allclose(p[:, k].double(), wanted, rtol=1e-6, atol=1e-7), k
+        going = going - wanted
+
+
 def test_pondering_counts_the_steps_that_inference_takes() -> None:
     reasoned, eager, _, _ = pondered()
     assert reasoned.steps.tolist() == eager.steps.tolist()
