@@ -7,9 +7,12 @@ Noise of a random sigma is added to the latent, so that the decoder bears what a
 """
 
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
 import torch
+from msgspec import Meta, Struct
 from torch import Tensor, nn
 
 from lira.autoencoder import DemoEncoder, calibrate
@@ -19,19 +22,34 @@ from lira.data.scenes import BACKGROUNDS, render, sample_jitter, sample_split
 from lira.decoder import TinyDecoder
 from lira.latents import LatentKind, latent_kind
 from lira.training.grid import save_compared
+from lira.training.launch import single_device
 from lira.training.loop import STATE_NAME, adamw, begin, optimise, training_steps
-from lira.training.recipe import Optimiser
+from lira.training.recipe import Count, Optimiser, Run, check_warmup
 from lira.training.state import Ema, TrainingState
 from lira.training.watch import View, Watch
+from lira_runtime.errors import LiRAError
 
 BACKGROUND_WEIGHT = 0.3
-BATCH = 8
-MAX_NOISE = 0.15
-"""Largest sigma of the noise on the latent; each picture draws its own, uniformly from 0."""
-SAVE_EVERY = 200
-LOG_EVERY = 50
-SEED, CHECK_SEED, CALIBRATION_SEED = 1000, 7, 11
-OPTIMISER = Optimiser(rate=2e-3, betas=(0.9, 0.99), weight_decay=1e-4, warmup_steps=100, ema_decay=0.998)
+CHECK_SEED, CALIBRATION_SEED = 7, 11
+
+
+class AutoencoderRecipe(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides a run of the autoencoder's training, but the pictures."""
+
+    latent: str
+    steps: Count
+    batch: Count
+    max_noise: Annotated[float, Meta(ge=0, le=10)]
+    """Largest sigma of the noise on the latent; each picture draws its own, uniformly from 0."""
+    optimiser: Optimiser
+    run: Run
+
+    def __post_init__(self) -> None:
+        check_warmup(self.optimiser, self.steps)
+        try:
+            latent_kind(self.latent)
+        except LiRAError as error:
+            raise ValueError(str(error)) from error
 
 
 class Autoencoder(nn.Module):
@@ -95,26 +113,29 @@ def averaged(state: TrainingState, kind: LatentKind) -> Autoencoder:
     return model.eval()
 
 
-def new_state(kind: LatentKind) -> TrainingState:
-    """A fresh model with its optimiser and EMA."""
+def new_state(recipe: AutoencoderRecipe) -> TrainingState:
+    """A fresh model with its optimiser and EMA; the same for the same seed."""
+    torch.manual_seed(recipe.run.seed)
+    kind = latent_kind(recipe.latent)
     model = Autoencoder(kind).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TrainingState(model, adamw(model, OPTIMISER), Ema(model, OPTIMISER.ema_decay), settings={"kind": kind.name})
+    ema, text = Ema(model, recipe.optimiser.ema_decay), msgspec.json.encode(recipe).decode()
+    return TrainingState(model, adamw(model, recipe.optimiser), ema, settings={"kind": kind.name}, recipe=text)
 
 
-def train(state: TrainingState, emoji: EmojiSet, kind: LatentKind, steps: int, out: Path, watch: Watch) -> None:
-    """Run the loop to step `steps`, measuring held-out scenes at intervals."""
-    model = state.model
+def train(state: TrainingState, emoji: EmojiSet, recipe: AutoencoderRecipe, out: Path, watch: Watch) -> None:
+    """Run the loop to the recipe's last step, measuring held-out scenes at intervals."""
+    model, kind = state.model, latent_kind(recipe.latent)
     check = [scene_batch(emoji, 32, (CHECK_SEED, 0), held_out=True)]
-    for step in training_steps(state, steps, out / STATE_NAME, SAVE_EVERY):
+    for step in training_steps(state, recipe.steps, out / STATE_NAME, recipe.run.save_every):
         # The noise too follows from the step: a resumed run draws what an uninterrupted one would.
         torch.manual_seed(step)
-        image, mask = scene_batch(emoji, BATCH, (SEED, step), held_out=False)
-        sigma = MAX_NOISE * torch.rand(len(image), 1, 1, 1)
-        with torch.autocast("cpu", torch.bfloat16):
+        image, mask = scene_batch(emoji, recipe.batch, (recipe.run.seed, step), held_out=False)
+        sigma = recipe.max_noise * torch.rand(len(image), 1, 1, 1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.run.bf16):
             made = model(image, sigma)
         loss = reconstruction_loss(made, image, mask)
-        optimise(state, loss, OPTIMISER, steps)
-        watch.record(state, {"loss": loss.item()}, BATCH)
+        optimise(state, loss, recipe.optimiser, recipe.steps)
+        watch.record(state, {"loss": loss.item()}, recipe.batch)
         if watch.is_due(state.step):
             psnr, thing_psnr = measure(averaged(state, kind), check)
             watch.held_out(state.step, {"PSNR in dB": psnr, "PSNR on things in dB": thing_psnr})
@@ -137,14 +158,14 @@ def finish(state: TrainingState, emoji: EmojiSet, kind: LatentKind, out: Path) -
     save_compared(image, made, out / "examples.png")
 
 
-def run(emoji_path: Path, out: Path, kind_name: str, steps: int, resume: bool, view: View = View()) -> None:  # noqa: B008
-    """Train to step `steps` over all runs, and write weights and examples to `out`.
+def run(recipe: AutoencoderRecipe, emoji_path: Path, out: Path, resume: bool, view: View = View()) -> None:  # noqa: B008
+    """Train to the recipe's last step over all runs, and write weights and examples to `out`; one process, on the CPU.
 
-    Raises BadInput for an unknown kind, or when `out` holds a run and `resume` is not given.
+    Raises BadInput for several processes, or when `out` holds a run and `resume` is not given.
     """
-    kind = latent_kind(kind_name)
-    state, emoji = new_state(kind), EmojiSet(emoji_path)
+    single_device("The autoencoder")
+    state, emoji = new_state(recipe), EmojiSet(emoji_path)
     begin(state, out, resume)
-    with Watch(out, state, steps, LOG_EVERY, view) as watch:
-        train(state, emoji, kind, steps, out, watch)
-    finish(state, emoji, kind, out)
+    with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
+        train(state, emoji, recipe, out, watch)
+    finish(state, emoji, latent_kind(recipe.latent), out)

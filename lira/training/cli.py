@@ -17,7 +17,9 @@ set_option = click.option(
 json_option = click.option("--json", is_flag=True, help="JSON lines on stderr.")
 cache_option = click.option("--cache", type=FOLDER, help="Folder for copies of what is remote.")
 tensorboard_option = click.option("--tensorboard", is_flag=True, help="Write TensorBoard's files to OUT/tensorboard.")
-resume_option = click.option("--resume", is_flag=True, help="Go on from the state in --out.")
+resume_option = click.option(
+    "--resume", is_flag=True, help="Go on from the state in --out, or start where it holds none yet."
+)
 
 
 @click.group(epilog=EXIT_CODES_HELP, no_args_is_help=False)
@@ -27,24 +29,33 @@ def command() -> None:
 
 @command.command("autoencoder")
 @click.option("--emoji", type=FOLDER, required=True, help="The Fluent Emoji package, .tgz or unpacked.")
-@click.option("--latent", default="demo", show_default=True, help="Latent kind.")
+@click.option("--recipe", "recipe_name", default="autoencoder-demo", show_default=True, help="A name or a .toml file.")
+@set_option
 @json_option
 @tensorboard_option
 @out_option
-@steps_option
 @threads_option
 @resume_option
 def autoencoder_command(
-    emoji: Path, latent: str, json: bool, tensorboard: bool, out: Path, steps: int, threads: int, resume: bool
+    emoji: Path,
+    recipe_name: str,
+    overrides: tuple[str, ...],
+    json: bool,
+    tensorboard: bool,
+    out: Path,
+    threads: int,
+    resume: bool,
 ) -> None:
     """Encoder and tiny decoder, together, on rendered scenes."""
     import torch
 
     from lira.training import autoencoder
+    from lira.training.recipe import resolve_as
     from lira.training.watch import View
 
     torch.set_num_threads(threads)
-    autoencoder.run(emoji, out, latent, steps, resume, View(json, tensorboard))
+    recipe = resolve_as(autoencoder.AutoencoderRecipe, recipe_name, overrides)
+    autoencoder.run(recipe, emoji, out, resume, View(json, tensorboard))
 
 
 @command.command("decoder")
@@ -95,21 +106,31 @@ def decoder_command(
 
 
 @command.command("text")
+@click.option("--recipe", "recipe_name", default="text-demo", show_default=True, help="A name or a .toml file.")
+@set_option
 @json_option
 @tensorboard_option
 @out_option
-@steps_option
 @threads_option
 @resume_option
-def text_command(json: bool, tensorboard: bool, out: Path, steps: int, threads: int, resume: bool) -> None:
+def text_command(
+    recipe_name: str,
+    overrides: tuple[str, ...],
+    json: bool,
+    tensorboard: bool,
+    out: Path,
+    threads: int,
+    resume: bool,
+) -> None:
     """The small CLIP text encoder, on captions alone."""
     import torch
 
     from lira.training import text
+    from lira.training.recipe import resolve_as
     from lira.training.watch import View
 
     torch.set_num_threads(threads)
-    text.run(out, steps, resume, View(json, tensorboard))
+    text.run(resolve_as(text.TextRecipe, recipe_name, overrides), out, resume, View(json, tensorboard))
 
 
 @command.command("denoiser")
@@ -175,7 +196,7 @@ def student_command(
     """A denoiser that draws in a few steps without guidance, distilled from a trained one.
 
     The teacher's drawings are made first and kept in OUT/trajectories; a run that was stopped before they were complete
-    is started again as it was, later with --resume.
+    makes only those that are missing.
     """
     import torch
 
@@ -223,6 +244,7 @@ def constant_command(
     from lira.training.watch import View
 
     torch.set_num_threads(threads)
+    constant.check_overrides(overrides)
     recipe = constant.constant_recipe(resolve(recipe_name, overrides), steps)
     found = constant.run(denoiser, recipe, EncodedData(data, cache, json), out, resume, View(json, tensorboard))
     click.echo(f"velocity loss with the loop {found.loop:.4f}, with the constant {found.constant:.4f}")

@@ -5,7 +5,9 @@ The plan starts from the mean of the loop's plans.
 """
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
@@ -22,10 +24,16 @@ from lira.training.loop import STATE_NAME, adamw, begin, optimise, training_step
 from lira.training.recipe import Optimiser, Recipe
 from lira.training.state import Ema, TrainingState
 from lira.training.watch import View, Watch
+from lira_runtime.errors import BadInput
 from lira_runtime.files import sha256_of
 
 OPTIMISER = Optimiser(rate=0.02, weight_decay=0.0, warmup_steps=10, ema_decay=0.95)
 START_BATCHES, CHECK_BATCHES = 4, 8
+NOT_HEEDED = (
+    *("optimiser", "optimiser.*", "stages.*.steps", "times.mu_start", "times.curriculum_steps", "model.preset"),
+    *("objective.halting_weight", "objective.halt_probability", "run.sample_every", "data"),
+)
+"""What the denoiser's recipe says of the rest of its training."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +45,19 @@ class Comparison:
 
 
 def constant_recipe(recipe: Recipe, steps: int) -> Recipe:
-    """The end of a denoiser's recipe, as `steps` steps of the plan alone."""
+    """The end of a denoiser's recipe, as `steps` steps of the plan alone; its warm-up is shorter than they are."""
     stage = structs.replace(recipe.stages[-1], steps=steps)
     times = structs.replace(recipe.times, curriculum_steps=0)
-    return structs.replace(recipe, stages=(stage,), times=times, optimiser=OPTIMISER)
+    optimiser = structs.replace(OPTIMISER, warmup_steps=min(OPTIMISER.warmup_steps, steps - 1))
+    return structs.replace(recipe, stages=(stage,), times=times, optimiser=optimiser)
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Raise BadInput for an override of the denoiser's recipe that `constant_recipe` and `run` would not heed."""
+    for override in overrides:
+        name = override.partition("=")[0]
+        if any(fnmatchcase(name, pattern) for pattern in NOT_HEEDED):
+            raise BadInput(f"--set {name}: the training of the constant does not heed it; leave it out.")
 
 
 def constant_loss(network: LiRAModel, batch: Batch, bf16: bool) -> Tensor:
@@ -82,7 +99,7 @@ def run(weights: Path, recipe: Recipe, data: Encoded, out: Path, resume: bool, v
     with watched as watch, contextlib.closing(batches.ahead(state.step)) as coming:
         for _ in training_steps(state, end, out / STATE_NAME, recipe.run.save_every):
             loss = constant_loss(network, next(coming).to(device), recipe.run.bf16)
-            optimise(state, loss, OPTIMISER, end)
+            optimise(state, loss, recipe.optimiser, end)
             watch.record(state, {"loss": loss.item()}, recipe.stages[0].batch)
     state.model.load_state_dict(state.averaged())
     save_tensors(out / CONSTANT_FILE, {"plan": state.averaged()["plan"].half()}, state.settings)

@@ -19,7 +19,7 @@ def plot_curve(curve: Path, out: Path) -> None:
     except ModuleNotFoundError as error:
         raise BadInput("The plot needs matplotlib: pip install '.[bench]' -c constraints.txt") from error
     steps = np.array([point["step"] for point in points])
-    name = "velocity" if "velocity" in points[0] else "loss"
+    name = "velocity" if all("velocity" in point for point in points) else "loss"
     loss = np.array([point[name] for point in points])
     window = max(1, len(points) // 100)
     mean = np.convolve(loss, np.full(window, 1 / window), mode="valid")

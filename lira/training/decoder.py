@@ -31,7 +31,7 @@ from lira.training.loop import STATE_NAME, adamw, begin, optimise, training_step
 from lira.training.perceptual import SMALLEST_SIDE, Distance, perceptual_distance
 from lira.training.pictures import EncodedPictures, Pictures
 from lira.training.quality import measure, save_examples
-from lira.training.recipe import Count, NotNegative, Optimiser, Run
+from lira.training.recipe import Count, NotNegative, Optimiser, Run, check_warmup
 from lira.training.state import Ema, TrainingState
 from lira.training.watch import View, Watch
 from lira_runtime.errors import BadInput, LiRAError
@@ -76,6 +76,7 @@ class DecoderRecipe(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.resolution < SMALLEST_SIDE:
             raise ValueError(f"a decoder is measured on pictures of at least {SMALLEST_SIDE} px")
+        check_warmup(self.optimiser, self.steps)
         try:
             latent_kind(self.latent).shape(self.resolution, self.resolution)
         except LiRAError as error:
@@ -222,6 +223,7 @@ def run(
     """
     device, kind = single_device("The decoder"), latent_kind(recipe.latent)
     encoder = load_frozen_encoder(kind, encoder_source)
+    torch.manual_seed(recipe.run.seed)
     state = new_state(recipe, first_decoder(kind, encoder, start), device)
     encoder = encoder.to(device)
     begin(state, out, resume)

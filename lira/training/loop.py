@@ -22,9 +22,11 @@ STATE_NAME = "state.safetensors"
 
 
 def cosine_rate(step: int, steps: int, warmup_steps: int, floor: float = 0.02) -> float:
-    """The share of the peak learning rate at step `step` of `steps`: linear warm-up, under a cosine."""
-    warmup = min(1.0, (step + 1) / max(1, warmup_steps))
-    return warmup * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps)))))
+    """The share of the peak learning rate at step `step` of `steps`: linear warm-up to 1, then a cosine to `floor`."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = min(1.0, (step - warmup_steps) / max(1, steps - warmup_steps))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def adamw(module: nn.Module, settings: Optimiser) -> torch.optim.AdamW:

@@ -18,8 +18,10 @@ from lira.latents import latent_kind
 from lira.presets import get_preset
 from lira_runtime.errors import BadInput, LiRAError
 
-Count = Annotated[int, Meta(ge=1)]
-NotNegative = Annotated[int, Meta(ge=0)]
+MOST = 2**31 - 1
+"""Largest count and seed: a seed is mixed with a step's number into 63 bits."""
+Count = Annotated[int, Meta(ge=1, le=MOST)]
+NotNegative = Annotated[int, Meta(ge=0, le=MOST)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
 LogSNR = Annotated[float, Meta(ge=-30, le=30)]
@@ -81,6 +83,12 @@ class Optimiser(Struct, frozen=True, forbid_unknown_fields=True):
     ema_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.9999
 
 
+def check_warmup(optimiser: Optimiser, steps: int) -> None:
+    """Raise ValueError unless the warm-up ends before the run does: for the recipes' own checks."""
+    if optimiser.warmup_steps >= steps:
+        raise ValueError(f"optimiser.warmup_steps is {optimiser.warmup_steps}, not below the run's {steps} steps")
+
+
 class Objective(Struct, frozen=True, forbid_unknown_fields=True):
     """What the loss is made of besides the velocity."""
 
@@ -98,6 +106,11 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
     seed: NotNegative = 0
     save_every: Count = 1000
     log_every: Count = 20
+
+
+class DenoiserRun(Run, frozen=True, forbid_unknown_fields=True):
+    """A denoiser can draw samples as it learns."""
+
     sample_every: NotNegative = 0
     """0 draws no samples."""
 
@@ -110,9 +123,12 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     times: Times
     optimiser: Optimiser
     objective: Objective
-    run: Run
+    run: DenoiserRun
     data: str = ""
     """Encoded folder, or the parent of the stages' folders."""
+
+    def __post_init__(self) -> None:
+        check_warmup(self.optimiser, self.steps)
 
     @property
     def steps(self) -> int:

@@ -28,7 +28,7 @@ class Sheets:
 
     @torch.inference_mode()
     def draw(self, model: LiRAModel, weights: Mapping[str, Tensor], data: Encoded, step: int) -> None:
-        """Write step-NNNNNN.png: the prompts of the data's first 16 samples, four to a row.
+        """Write step-NNNNNN.png: the prompts of the data's first 16 samples, four to a row, full rows if there is one.
 
         model: of the shape of `weights`, which are drawn with; it is left as it is.
         """
@@ -46,7 +46,7 @@ class Sheets:
         steps = sample(guided(velocity, text, empty, GUIDANCE), noise, shifted_sigmas(STEPS, SHIFT))
         latent = [step.x for step in steps][-1].cpu()
         pictures = torch.cat([self.decoder(one) for one in latent.split(1)]).clamp(0, 1)
-        rows = (row for row in pictures.split(COLUMNS) if len(row) == COLUMNS)
+        rows = pictures[: len(pictures) // COLUMNS * COLUMNS or len(pictures)].split(COLUMNS)
         self.folder.mkdir(exist_ok=True)
         save_grid(rows, self.folder / f"step-{step:06d}.png")
 

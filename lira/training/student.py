@@ -19,7 +19,7 @@ from lira.training.batches import Encoded, check_network, encoders_of
 from lira.training.denoiser import WEIGHTS_NAME
 from lira.training.launch import single_device
 from lira.training.loop import STATE_NAME, adamw, begin, check_start, optimise, training_steps
-from lira.training.recipe import Count, Optimiser, Run
+from lira.training.recipe import Count, Optimiser, Run, check_warmup
 from lira.training.state import Ema, TrainingState
 from lira.training.trajectories import Chords, Levels, Teacher, Teaching, Trajectories, draw_trajectories
 from lira.training.watch import View, Watch
@@ -44,6 +44,9 @@ class StudentRecipe(Struct, frozen=True, forbid_unknown_fields=True):
     training: Training
     optimiser: Optimiser
     run: Run
+
+    def __post_init__(self) -> None:
+        check_warmup(self.optimiser, self.steps)
 
     @property
     def steps(self) -> int:

@@ -7,17 +7,20 @@ frozen.
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F
+from msgspec import Struct
 from torch import Tensor, nn
 
 from lira.checkpoint import save_module
 from lira.data.scenes import BACKGROUNDS, POSITIONS, RELATIONS, SIZES, Scene, sample_split
 from lira.data.vocabulary import VOCABULARY
 from lira.text import FactoredEmbedding, TextEncoder, tokenise
+from lira.training.launch import single_device
 from lira.training.loop import STATE_NAME, adamw, begin, optimise, training_steps
-from lira.training.recipe import Optimiser
+from lira.training.recipe import Count, Optimiser, Run, check_warmup
 from lira.training.state import Ema, TrainingState
 from lira.training.watch import View, Watch
 from lira_runtime.tokenizer import ClipTokenizer
@@ -33,10 +36,17 @@ CHOICES: dict[str, list[str | None]] = {
 """Attribute of `Scene` -> its values; a label is an index into them."""
 
 
-BATCH = 64
-SAVE_EVERY = 200
-LOG_EVERY = 50
-OPTIMISER = Optimiser(rate=1e-3, betas=(0.9, 0.99), weight_decay=0.0, warmup_steps=100, ema_decay=0.99)
+class TextRecipe(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides a run of the text encoder's training."""
+
+    steps: Count
+    batch: Count
+    """Captions a step."""
+    optimiser: Optimiser
+    run: Run
+
+    def __post_init__(self) -> None:
+        check_warmup(self.optimiser, self.steps)
 
 
 class AttributeReader(nn.Module):
@@ -84,25 +94,27 @@ def accuracy(model: AttributeReader, tokenizer: ClipTokenizer, count: int = 512)
     return float(right.float().mean())
 
 
-def new_state(tokenizer: ClipTokenizer) -> TrainingState:
-    """A fresh encoder with heads, optimiser and EMA."""
+def new_state(tokenizer: ClipTokenizer, recipe: TextRecipe) -> TrainingState:
+    """A fresh encoder with heads, optimiser and EMA; the same for the same seed."""
+    torch.manual_seed(recipe.run.seed)
     encoder = TextEncoder("demo")
     silence_unseen_words(encoder, tokenizer)
     model = AttributeReader(encoder)
-    return TrainingState(model, adamw(model, OPTIMISER), Ema(model, OPTIMISER.ema_decay), settings={"stage": "text"})
+    ema, text = Ema(model, recipe.optimiser.ema_decay), msgspec.json.encode(recipe).decode()
+    return TrainingState(model, adamw(model, recipe.optimiser), ema, settings={"stage": "text"}, recipe=text)
 
 
-def train(state: TrainingState, tokenizer: ClipTokenizer, steps: int, out: Path, watch: Watch) -> None:
-    """Train to step `steps` and write `text_encoder.safetensors` (float16, EMA weights) to `out`."""
-    for step in training_steps(state, steps, out / STATE_NAME, SAVE_EVERY):
-        rng = np.random.default_rng((1, step))
-        scenes = [sample_split(rng, held_out=False) for _ in range(BATCH)]
-        with torch.autocast("cpu", torch.bfloat16):
+def train(state: TrainingState, tokenizer: ClipTokenizer, recipe: TextRecipe, out: Path, watch: Watch) -> None:
+    """Train to the recipe's last step and write `text_encoder.safetensors` (float16, EMA weights) to `out`."""
+    for step in training_steps(state, recipe.steps, out / STATE_NAME, recipe.run.save_every):
+        rng = np.random.default_rng((recipe.run.seed, step))
+        scenes = [sample_split(rng, held_out=False) for _ in range(recipe.batch)]
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.run.bf16):
             views = state.model(tokenise(tokenizer, [scene.caption for scene in scenes]))
         wanted = labels(scenes)
         loss = torch.stack([F.cross_entropy(view[n].float(), wanted[n]) for view in views for n in CHOICES]).sum()
-        optimise(state, loss, OPTIMISER, steps)
-        watch.record(state, {"loss": loss.item()}, BATCH)
+        optimise(state, loss, recipe.optimiser, recipe.steps)
+        watch.record(state, {"loss": loss.item()}, recipe.batch)
     model = AttributeReader(TextEncoder("demo"))
     model.load_state_dict(state.ema.shadow)
     model.eval()
@@ -110,10 +122,14 @@ def train(state: TrainingState, tokenizer: ClipTokenizer, steps: int, out: Path,
     save_module(model.encoder, out / "text_encoder.safetensors", torch.float16, {"preset": "demo"})
 
 
-def run(out: Path, steps: int, resume: bool, view: View = View()) -> None:  # noqa: B008
-    """Train to step `steps` over all runs. Raises BadInput when `out` holds a run and `resume` is not given."""
+def run(recipe: TextRecipe, out: Path, resume: bool, view: View = View()) -> None:  # noqa: B008
+    """Train to the recipe's last step over all runs; one process, on the CPU.
+
+    Raises BadInput for several processes, or when `out` holds a run and `resume` is not given.
+    """
+    single_device("The text encoder")
     tokenizer = ClipTokenizer.vendored()
-    state = new_state(tokenizer)
+    state = new_state(tokenizer, recipe)
     begin(state, out, resume)
-    with Watch(out, state, steps, LOG_EVERY, view) as watch:
-        train(state, tokenizer, steps, out, watch)
+    with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
+        train(state, tokenizer, recipe, out, watch)

@@ -131,12 +131,23 @@ def read_curve(path: Path) -> list[dict[str, float]]:
     points = []
     for number, line in enumerate(lines, 1):
         try:
-            point = json.loads(line)
-            points.append({"step": int(point["step"]), **point})
-        except (ValueError, KeyError, TypeError) as error:
+            points.append(_point(line))
+        except (ValueError, OverflowError) as error:
             if number < len(lines):
                 raise BadInput(f"Line {number} of {path} is no point of a training curve.") from error
     return points
+
+
+def _point(line: str) -> dict[str, float]:
+    """Raises ValueError or OverflowError unless the line holds numbers by name, a step and a loss among them."""
+    point = json.loads(line)
+    if not isinstance(point, dict) or not isinstance(point.get("step"), int) or "loss" not in point:
+        raise ValueError("no step or no loss")
+    for value in point.values():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("not a number")
+        float(value)
+    return point
 
 
 def cut_curve(path: Path, step: int) -> None:

@@ -9,9 +9,9 @@ import torch
 from lira.autoencoder import DemoEncoder, calibrate, load_encoder
 from lira.checkpoint import save_module, save_tensors
 from lira.latents import LATENT_KINDS, LatentKind
-from lira.training.autoencoder import Autoencoder, measure, new_state, reconstruction_loss
+from lira.training.autoencoder import Autoencoder, AutoencoderRecipe, measure, new_state, reconstruction_loss
 from lira.training.loop import cosine_rate, optimise
-from lira.training.recipe import Optimiser
+from lira.training.recipe import Optimiser, resolve_as
 from lira.training.state import TrainingState
 from lira_runtime.errors import BadInput
 
@@ -82,10 +82,14 @@ def test_psnr_of_a_known_error_is_the_formulas() -> None:
 
 
 def test_the_rate_warms_up_peaks_and_falls_to_its_floor() -> None:
-    assert cosine_rate(0, 10_000_000, 100) == pytest.approx(0.01)
-    assert cosine_rate(99, 10_000_000, 100) == pytest.approx(1.0)
-    assert cosine_rate(500, 1000, 100, floor=0.0) == pytest.approx(0.5)
+    assert cosine_rate(0, 1000, 100) == pytest.approx(0.01)
+    assert cosine_rate(99, 1000, 100) == cosine_rate(100, 1000, 100) == pytest.approx(1.0)
+    assert cosine_rate(550, 1000, 100, floor=0.0) == pytest.approx(0.5)
     assert cosine_rate(1000, 1000, 100, floor=0.02) == pytest.approx(0.02)
+
+
+def recipe(*overrides: str) -> AutoencoderRecipe:
+    return resolve_as(AutoencoderRecipe, "autoencoder-demo", overrides)
 
 
 def _step(state: TrainingState) -> None:
@@ -97,11 +101,11 @@ def _step(state: TrainingState) -> None:
 
 def test_an_interrupted_run_goes_on_exactly_as_an_uninterrupted_one(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    whole = new_state(LATENT_KINDS["demo"])
+    whole = new_state(recipe())
     _step(whole)
     whole.save(tmp_path / "state.safetensors")
     _step(whole)
-    resumed = new_state(LATENT_KINDS["demo"])
+    resumed = new_state(recipe())
     resumed.load(tmp_path / "state.safetensors")
     _step(resumed)
     assert resumed.step == 2
@@ -112,12 +116,12 @@ def test_an_interrupted_run_goes_on_exactly_as_an_uninterrupted_one(tmp_path: Pa
 
 def test_a_save_within_the_next_step_holds_what_was_before_it(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    state = new_state(LATENT_KINDS["demo"])
+    state = new_state(recipe())
     _step(state)
     before = {name: value.clone() for name, value in state.model.state_dict().items()}
     state.save_once_proven(tmp_path / "state.safetensors")
     _step(state)
-    saved = new_state(LATENT_KINDS["demo"])
+    saved = new_state(recipe())
     saved.load(tmp_path / "state.safetensors")
     assert saved.step == 1
     for name, value in saved.model.state_dict().items():
@@ -125,12 +129,12 @@ def test_a_save_within_the_next_step_holds_what_was_before_it(tmp_path: Path) ->
 
 
 def test_a_state_of_another_kind_is_refused(tmp_path: Path) -> None:
-    new_state(LATENT_KINDS["demo"]).save(tmp_path / "state.safetensors")
+    new_state(recipe()).save(tmp_path / "state.safetensors")
     with pytest.raises(BadInput, match="was trained with"):
-        new_state(LATENT_KINDS["f32c32"]).load(tmp_path / "state.safetensors")
+        new_state(recipe("latent=f32c32")).load(tmp_path / "state.safetensors")
 
 
 def test_weights_without_a_training_state_are_refused(tmp_path: Path) -> None:
     save_tensors(tmp_path / "w.safetensors", {"x": torch.zeros(1)})
     with pytest.raises(BadInput, match="no training state"):
-        new_state(LATENT_KINDS["demo"]).load(tmp_path / "w.safetensors")
+        new_state(recipe()).load(tmp_path / "w.safetensors")

@@ -71,6 +71,13 @@ def test_a_run_that_was_started_several_times_at_once_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["optimiser.rate", "optimiser", "stages.0.steps", "times.curriculum_steps"])
+def test_an_override_that_would_be_thrown_away_is_refused_and_another_is_not(name: str) -> None:
+    with pytest.raises(BadInput, match=f"--set {name}: the training of the constant does not heed it"):
+        constant.check_overrides(["run.seed=1", f"{name}=1"])
+    constant.check_overrides(["run.seed=1", "stages.0.batch=8", "times.mu=0"])
+
+
 def test_a_trained_constant_is_better_than_the_mean_it_starts_from(tmp_path: Path, weights: Path) -> None:
     data, bf16 = SyntheticData("f8c4", 64, 32), False
     recipe = constant.constant_recipe(resolve("smoke", ["run.bf16=false"]), 20)

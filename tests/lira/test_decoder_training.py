@@ -17,6 +17,7 @@ from lira.data.sources import BadSample, Picture
 from lira.decoder import TinyDecoder
 from lira.encoders import FrozenEncoder
 from lira.latents import LATENT_KINDS
+from lira.training import decoder
 from lira.training.cli import decoder_command
 from lira.training.decoder import DecoderRecipe, first_decoder, new_state, run, train, training_loss
 from lira.training.perceptual import PyramidDistance
@@ -54,6 +55,7 @@ class Discs:
 
 def recipe(*overrides: str) -> DecoderRecipe:
     small = (f"resolution={SIDE}", "batch=2", "steps=4", "run.log_every=2", "run.save_every=2", "run.bf16=false")
+    small += ("optimiser.warmup_steps=2",)
     return resolve_as(DecoderRecipe, "decoder-demo", [*small, *overrides])
 
 
@@ -162,6 +164,26 @@ def test_an_interrupted_run_goes_on_as_an_uninterrupted_one(tmp_path: Path) -> N
     for name, value in whole.model.state_dict().items():
         torch.testing.assert_close(resumed.model.state_dict()[name], value, msg=name)
         torch.testing.assert_close(resumed.ema.shadow[name], whole.ema.shadow[name], msg=name)
+
+
+def test_the_first_weights_of_decoder_and_discriminator_follow_from_the_recipes_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_module(encoder(), tmp_path / "e.safetensors", torch.float32, {"kind": "demo"})
+    monkeypatch.setattr(decoder, "finish", lambda *_: None)
+    monkeypatch.setattr(decoder, "train", lambda state, *_: found.append(state.model.state_dict()))
+    found: list[dict[str, torch.Tensor]] = []
+    for number in (0, 1):
+        torch.manual_seed(number)
+        out = tmp_path / str(number)
+        run(recipe(), str(tmp_path / "e.safetensors"), None, Discs(2), Discs(2), out, resume=False)
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+
+
+def test_the_whole_recipe_has_an_adversary_for_every_latent_kind() -> None:
+    for kind in LATENT_KINDS:
+        whole = resolve_as(DecoderRecipe, "decoder", [f"latent={kind}"])
+        assert whole.losses.adversarial > 0 and whole.losses.adversarial_start < whole.steps
 
 
 def test_a_fresh_decoder_takes_the_encoders_normalisation_and_stored_weights_are_taken_whole(tmp_path: Path) -> None:

@@ -3,8 +3,16 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from lira.training.recipe import resolve, stored
+from lira.training import cli
+from lira.training.autoencoder import AutoencoderRecipe
+from lira.training.decoder import DecoderRecipe
+from lira.training.launch import Processes
+from lira.training.recipe import recipe_names, resolve, resolve_as, stored
+from lira.training.state import Rank
+from lira.training.student import StudentRecipe
+from lira.training.text import TextRecipe
 from lira_runtime.errors import BadInput
 
 
@@ -44,6 +52,9 @@ def test_overrides_reach_every_level_and_a_stored_recipe_comes_back() -> None:
         ("optimiser.rate=-1", "rate"),
         ("stages.1.batch=4", "no 'stages.1'"),
         ("stages.0.batch=0", "batch"),
+        ("run.seed=99999999999999999999", "run.seed"),
+        ("run.seed=2147483648", "run.seed"),
+        ("stages.0.steps=200", "warmup_steps is 200, not below the run's 200 steps"),
         ("stages=[]", "stages"),
         ("objective.caption_dropout=1.5", "caption_dropout"),
         ("model.preset=huge", "huge"),
@@ -53,6 +64,38 @@ def test_overrides_reach_every_level_and_a_stored_recipe_comes_back() -> None:
 def test_an_override_that_makes_no_sense_is_refused_with_its_place(override: str, complaint: str) -> None:
     with pytest.raises(BadInput, match=complaint):
         resolve("demo", [override])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (AutoencoderRecipe, "autoencoder-demo"),
+        (TextRecipe, "text-demo"),
+        (DecoderRecipe, "decoder"),
+        (DecoderRecipe, "decoder-demo"),
+        (StudentRecipe, "turbo-demo"),
+    ],
+)
+def test_the_other_recipes_have_no_samples_to_draw_and_a_warm_up_below_their_steps(kind: type, name: str) -> None:
+    assert name in recipe_names(kind)
+    resolve_as(kind, name)
+    with pytest.raises(BadInput, match="unknown field `sample_every`"):
+        resolve_as(kind, name, ["run.sample_every=1"])
+    with pytest.raises(BadInput, match="not below the run's"):
+        resolve_as(kind, name, ["optimiser.warmup_steps=1000000"])
+
+
+@pytest.mark.parametrize("command", [["text"], ["autoencoder", "--emoji", "x"]])
+def test_what_one_process_trains_is_refused_by_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    def start(self: Processes) -> None:
+        self.rank = Rank(1, 2)
+
+    monkeypatch.setattr(Processes, "__init__", start)
+    result = CliRunner().invoke(cli.command, [*command, "--out", str(tmp_path / "out"), "--set", "steps=101"])
+    assert isinstance(result.exception, BadInput) and "by one process, not by 2" in str(result.exception)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_file_is_read_and_what_is_none_is_refused(tmp_path: Path) -> None:

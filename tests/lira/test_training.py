@@ -14,7 +14,8 @@ from lira.decoder import TinyDecoder
 from lira.latents import LATENT_KINDS
 from lira.model import LiRAModel
 from lira.training import denoiser, text
-from lira.training.recipe import Recipe, resolve
+from lira.training.recipe import Recipe, resolve, resolve_as
+from lira.training.samples import Sheets
 from lira.training.watch import View, read_curve
 from lira_runtime.errors import BadInput
 from lira_runtime.tokenizer import ClipTokenizer
@@ -41,6 +42,15 @@ def test_a_short_run_learns_and_its_averaged_weights_load(tmp_path: Path) -> Non
     assert not torch.equal(tensors["ema.final_proj.weight"], tensors["model.final_proj.weight"])
 
 
+def test_the_text_encoders_first_weights_follow_from_the_recipes_seed() -> None:
+    tokenizer, found = ClipTokenizer.vendored(), []
+    for number, seed in enumerate((1, 1, 2)):
+        torch.manual_seed(number)
+        state = text.new_state(tokenizer, resolve_as(text.TextRecipe, "text-demo", [f"run.seed={seed}"]))
+        found.append(state.model.heads["first"].weight)
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+
+
 def test_labels_name_the_values_of_a_scene() -> None:
     scene = Scene("frog", "blue", relation="above", second="bicycle")
     indices = {name: int(label[0]) for name, label in text.labels([scene]).items()}
@@ -51,15 +61,28 @@ def test_labels_name_the_values_of_a_scene() -> None:
 
 def test_words_that_no_caption_uses_start_silent_and_the_others_do_not() -> None:
     tokenizer = ClipTokenizer.vendored()
-    state = text.new_state(tokenizer)
+    state = text.new_state(tokenizer, resolve_as(text.TextRecipe, "text-demo"))
     table = state.model.encoder.clip.embeddings.token_embedding.table.weight
     unseen, seen = (tokenizer.encode(word).ids[0, 1] for word in ("parliament", "bicycle"))
     assert not table[unseen].any() and table[seen].any()
 
 
+@pytest.mark.parametrize(("count", "size"), [(3, (192, 64)), (5, (256, 64))])
+def test_a_sheet_of_few_samples_is_one_row(tmp_path: Path, count: int, size: tuple[int, int]) -> None:
+    data, network = SyntheticData("demo", 64, d_text=32, count=count), LiRAModel("nano", 4, 32, 4)
+    Sheets(TinyDecoder(LATENT_KINDS["demo"]).eval(), tmp_path).draw(network, network.state_dict(), data, 1)
+    assert Image.open(tmp_path / "step-000001.png").size == size
+
+
 def test_a_sheet_shows_what_the_averaged_weights_draw_and_tensorboard_its_scalars(tmp_path: Path) -> None:
     save_module(TinyDecoder(LATENT_KINDS["demo"]), tmp_path / "decoder.safetensors", torch.float16)
-    recipe = smoke("stages.0.resolution=64", "stages.0.steps=2", "run.sample_every=2", "run.log_every=1")
+    recipe = smoke(
+        "stages.0.resolution=64",
+        "stages.0.steps=2",
+        "optimiser.warmup_steps=1",
+        "run.sample_every=2",
+        "run.log_every=1",
+    )
     view = View(tensorboard=True, decoder=tmp_path / "decoder.safetensors")
     denoiser.run(recipe, [SyntheticData("demo", 64, d_text=32)], tmp_path / "run", False, view)
     assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == ["step-000002.png"]

@@ -3,14 +3,17 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
+from lira.checkpoint import save_tensors
 from lira.training import autoencoder
 from lira.training.loop import adamw, begin
-from lira.training.recipe import Optimiser
+from lira.training.recipe import Optimiser, resolve_as
 from lira.training.state import Ema, Rank, TrainingState, changed_values
 from lira.training.watch import View, Watch, read_curve
+from lira_runtime.errors import BadInput
 
 
 def state_of(recipe: str) -> TrainingState:
@@ -36,6 +39,26 @@ def test_a_resumed_run_warns_of_the_change_as_a_line_or_as_json(tmp_path: Path, 
     assert capsys.readouterr().err == "warning: steps was 9 and is 12 from here on.\n"
     Watch(tmp_path, state, 12, 1, View(json=True)).__exit__(None, None, None)
     assert json.loads(capsys.readouterr().err) == {"event": "warning", "text": "steps was 9 and is 12 from here on."}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "extra"),
+    [
+        ({"training": '{"step": 1, "seconds": 0.5}'}, {}),
+        ({"training": '{"step": "x", "seconds": 0.5, "settings": {}}'}, {}),
+        ({"training": "{"}, {}),
+        ({"training": '{"step": 1, "seconds": 0.5, "settings": {}}', "recipe": "{"}, {}),
+        ({"training": '{"step": 1, "seconds": 0.5, "settings": {}}'}, {"optimizer.9.exp_avg": torch.zeros(1)}),
+        ({"training": '{"step": 1, "seconds": 0.5, "settings": {}}'}, {"optimizer.x": torch.zeros(1)}),
+    ],
+)
+def test_a_damaged_training_state_is_one_sentence(tmp_path: Path, metadata: dict[str, str], extra) -> None:
+    state = state_of('{"steps": 12}')
+    weights = state.model.state_dict()
+    tensors = {f"{part}.{name}": value.clone() for part in ("model", "ema") for name, value in weights.items()}
+    save_tensors(tmp_path / "s.safetensors", {**tensors, **extra}, metadata)
+    with pytest.raises(BadInput, match="The training state in .* is damaged"):
+        state.load(tmp_path / "s.safetensors")
 
 
 def test_a_run_clears_away_its_own_half_written_files_and_no_others(tmp_path: Path) -> None:
@@ -76,15 +99,16 @@ def test_the_autoencoder_goes_on_after_a_stop_as_if_there_had_been_none(tmp_path
         return torch.rand(2, 3, 64, 64, generator=generator), torch.ones(2, 1, 64, 64, dtype=torch.bool)
 
     monkeypatch.setattr(autoencoder, "scene_batch", batch)
-    kind = autoencoder.latent_kind("demo")
 
     def go(folder: Path, stops: list[int]) -> dict[str, torch.Tensor]:
         for number, stop in enumerate(stops):
-            torch.manual_seed(0)
-            state = autoencoder.new_state(kind)
+            torch.manual_seed(len(stops))  # the first weights follow from the recipe's seed, not from this
+            overrides = [f"steps={stop}", "optimiser.warmup_steps=0"]
+            recipe = resolve_as(autoencoder.AutoencoderRecipe, "autoencoder-demo", overrides)
+            state = autoencoder.new_state(recipe)
             begin(state, folder, resume=number > 0)
             with Watch(folder, state, stop, 50) as watch:
-                autoencoder.train(state, None, kind, stop, folder, watch)  # type: ignore[arg-type]
+                autoencoder.train(state, None, recipe, folder, watch)  # type: ignore[arg-type]
         return state.model.state_dict()
 
     monkeypatch.setattr("lira.training.loop.cosine_rate", lambda *_: 1.0)
