@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lira.data.scenes import Scene
 from lira.evaluation.judge import PLACES, THINGS, Judge, Reading, Seen, judge_weights, load_judge, reading, truth
 from lira.evaluation.judge_training import labels, save_judge
+from lira.evaluation.suite import obedience
 from lira_runtime.errors import BadInput
 
 CAT, OWL = THINGS.index("cat") + 1, THINGS.index("owl") + 1
@@ -75,8 +77,14 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
 
 
 def test_committed_judge_reads_plain_backgrounds_and_sees_nothing_on_them() -> None:
-    if not judge_weights().is_file():
-        pytest.skip("the judge is not trained yet")
     colours = {"white": (245, 245, 245), "purple": (166, 132, 216), "green": (128, 200, 132)}
     pictures = np.stack([np.full((256, 256, 3), rgb, np.uint8) for rgb in colours.values()])
     assert load_judge(judge_weights()).read(pictures) == [Reading({}, name) for name in colours]
+
+
+def test_committed_judge_reads_in_real_scenes_that_it_never_saw_what_was_rendered() -> None:
+    """scenes.webp: the first five scenes of the obedience suite, of Fluent emoji, side by side."""
+    scenes = obedience(5)
+    strip = np.asarray(Image.open(Path(__file__).with_name("scenes.webp")).convert("RGB"))
+    found = load_judge(judge_weights()).read(np.stack(np.split(strip, 5, axis=1)))
+    assert found == [truth(scene) for scene in scenes]
