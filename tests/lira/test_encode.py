@@ -22,10 +22,11 @@ from lira.checkpoint import save_module
 from lira.data import encode, encoding
 from lira.data.emoji import EmojiSet
 from lira.data.shards import ShardSet
-from lira.data.sources import SceneSource
+from lira.data.sources import Picture, SceneSource
 from lira.data.stream import EncodedData
 from lira.latents import LATENT_KINDS
 from lira.text import TextEncoder, load_text_encoder
+from lira_runtime.errors import BadInput
 from lira_runtime.tokenizer import ClipTokenizer
 
 
@@ -220,6 +221,27 @@ def test_a_folder_of_other_things_and_a_picture_that_does_not_fit_are_refused(
     assert "not empty and holds no encoded data" in capsys.readouterr().err
     assert run(arguments(weights, tmp_path / "out", "--images", images, "--size", 100)) == 2
     assert "multiples of 32" in capsys.readouterr().err
+
+
+def test_another_set_of_as_many_images_is_refused(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = (image_shard(tmp_path / f"{caption}.tar", [64], caption) for caption in ("cat", "giraffe"))
+    assert run(arguments(weights, tmp_path / "out", "--size", 64, "--images", one)) == 0
+    before = contents(tmp_path / "out")
+    assert run(arguments(weights, tmp_path / "out", "--size", 64, "--images", other)) == 2
+    assert "begun with another source" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == before
+
+
+def test_latents_that_are_no_numbers_are_refused() -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image[:, :1] / 0
+
+    encoders = encoding.Encoders(LATENT_KINDS["demo"], Broken(), TextEncoder("demo"), ClipTokenizer.vendored(), "cpu")
+    with pytest.raises(BadInput, match="near 00000007"):
+        encoders.latents([Picture("00000007", np.ones((32, 32, 3), np.uint8), "a")])
 
 
 def cut(path: Path) -> None:

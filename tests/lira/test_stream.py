@@ -175,6 +175,19 @@ def test_another_sample_stands_in_for_a_damaged_one_the_same_in_every_process(
         first.read(151)
 
 
+@pytest.mark.parametrize("lost", ["latent.npy", "text.npy"])
+def test_a_sample_that_lacks_an_array_is_named(tmp_path: Path, lost: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write_folder(tmp_path, tars=1, per_shard=100)
+    whole, path = (tmp_path / "00000.tar").rename(tmp_path / "whole"), tmp_path / "00000.tar"
+    with tarfile.open(whole) as source, tarfile.open(path, "w") as archive:
+        for member in source:
+            if member.name != f"42.{lost}":
+                archive.addfile(member, source.extractfile(member))
+    latent, text = EncodedData(tmp_path).read(42)
+    assert latent.shape == (4, 8, 8) and text.shape == (77, 192)
+    assert f"warning: 00000.tar:42 lacks {lost};" in capsys.readouterr().err
+
+
 def test_a_shard_that_is_not_the_recorded_one_is_named_and_its_samples_replaced(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
