@@ -1,5 +1,6 @@
 """Weights on disk: what is written comes back, and every misfit is one sentence that names its cause."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -91,5 +92,18 @@ def test_a_failed_write_leaves_the_older_file_whole(tmp_path: Path) -> None:
     shared = torch.zeros(4)
     with pytest.raises(RuntimeError):
         save_tensors(path, {"a": shared, "b": shared})
+    assert torch.equal(load_tensors(path)[0]["a"], torch.ones(3))
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_a_file_that_the_disk_cannot_hold_is_one_sentence_and_leaves_the_old_one(tmp_path: Path) -> None:
+    path, limits = tmp_path / "w.safetensors", resource.getrlimit(resource.RLIMIT_FSIZE)
+    save_tensors(path, {"a": torch.ones(3)})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))
+    try:
+        with pytest.raises(BadInput, match="w.safetensors could not be written"):
+            save_tensors(path, {"a": torch.ones(1 << 16)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert torch.equal(load_tensors(path)[0]["a"], torch.ones(3))
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]

@@ -1,8 +1,11 @@
 """One step of the optimiser, by hand."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from lira.training import loop
 from lira.training.loop import adamw, optimise
 from lira.training.recipe import Optimiser
 from lira.training.state import Ema, TrainingState
@@ -32,3 +35,15 @@ def test_a_gradient_that_is_no_number_is_refused_and_no_weight_changes() -> None
     with pytest.raises(BadInput, match="Step 1: the gradient's norm is inf"):
         optimise(state, state.model.weight.sum().sqrt(), SETTINGS, steps=10)
     assert state.model.weight.item() == 0 and state.step == 0
+
+
+def test_the_seconds_of_all_runs_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 2))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))
+    before, after = scalar(), scalar()
+    for state, steps in ((before, 3), (after, 5)):
+        if state is after:
+            state.load(tmp_path / "s.safetensors")
+        for _ in loop.training_steps(state, steps, tmp_path / "s.safetensors", save_every=100):
+            optimise(state, state.model.weight.sum(), SETTINGS, steps)
+    assert (before.seconds, after.seconds) == (6, 10)  # two a step
