@@ -69,6 +69,13 @@ def test_the_finest_scale_is_ssim_as_the_paper_writes_it(monkeypatch: pytest.Mon
     assert float(ms_ssim(*both)) == pytest.approx(plain_contrast(made[0, 0], image[0, 0]), abs=1e-9)
 
 
+def test_a_checkerboard_of_single_px_is_seen_by_the_finest_scale_alone() -> None:
+    y, x = torch.meshgrid(torch.arange(176), torch.arange(176), indexing="ij")
+    board = ((y + x) % 2 * 0.5 + 0.25).double().expand(1, 3, 176, 176)
+    contrast = 0.03**2 / (0.25**2 + 0.03**2)
+    assert float(ms_ssim(board, torch.full_like(board, 0.5))) == pytest.approx(contrast ** SCALE_WEIGHTS[0], rel=1e-2)
+
+
 def test_an_equal_picture_is_at_distance_zero_and_a_shade_is_in_one_band_of_four() -> None:
     image, distance = noise(2, 3, 176, 176), PyramidDistance()
     assert distance(image, image).abs().max() == 0
