@@ -12,7 +12,7 @@ from lira.data.scenes import Scene
 from lira.data.synthetic import SyntheticData
 from lira.decoder import TinyDecoder
 from lira.latents import LATENT_KINDS
-from lira.model import LiRAModel
+from lira.model import LiRAModel, wake_zero_weights
 from lira.training import denoiser, text
 from lira.training.recipe import Recipe, resolve, resolve_as
 from lira.training.samples import Sheets
@@ -65,6 +65,23 @@ def test_words_that_no_caption_uses_start_silent_and_the_others_do_not() -> None
     table = state.model.encoder.clip.embeddings.token_embedding.table.weight
     unseen, seen = (tokenizer.encode(word).ids[0, 1] for word in ("parliament", "bicycle"))
     assert not table[unseen].any() and table[seen].any()
+
+
+def awake(seed: int) -> LiRAModel:
+    torch.manual_seed(seed)
+    network = LiRAModel("nano", 4, 32, 4)
+    wake_zero_weights(network)
+    return network
+
+
+def test_a_sheet_is_drawn_by_the_weights_that_it_is_given(tmp_path: Path) -> None:
+    decoder, one, other = TinyDecoder(LATENT_KINDS["demo"]).eval(), awake(0), awake(1)
+    wake_zero_weights(decoder)
+    sheets, data = Sheets(decoder, tmp_path), SyntheticData("demo", 64, 32, count=4)
+    for step, (network, weights) in enumerate([(one, one), (other, one), (one, other)]):
+        sheets.draw(network, weights.state_dict(), data, step)
+    drawn = [(tmp_path / f"step-{step:06d}.png").read_bytes() for step in range(3)]
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 @pytest.mark.parametrize(("count", "size"), [(3, (192, 64)), (5, (256, 64))])

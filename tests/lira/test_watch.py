@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -91,6 +92,22 @@ def test_steps_and_held_out_figures_are_shown_when_due_and_all_steps_are_in_the_
     assert [(point["loss"], point["pixel"], point["rate"]) for point in read_curve(tmp_path / "curve.jsonl")] == [
         (step / 8, 0.5, 0.1) for step in range(1, 6)
     ]
+
+
+def test_speed_and_time_left_are_of_the_last_log_every_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    clock = SimpleNamespace(monotonic=iter((0, 1, 4, 10, 11)).__next__)
+    monkeypatch.setattr("lira.training.watch.time", clock)
+    state = state_of("")
+    with Watch(tmp_path, state, 6, 2, View(json=True)) as shown:
+        for step, images in enumerate((4, 4, 8, 2), 1):
+            state.step = step
+            shown.record(state, {"loss": 0.5}, images)
+    speeds = [point["images_per_second"] for point in read_curve(tmp_path / "curve.jsonl")]
+    assert speeds == pytest.approx([4 / 1, 8 / 4, 12 / 9, 10 / 7], abs=0.005)
+    told = [json.loads(line)["eta_seconds"] for line in capsys.readouterr().err.splitlines()]
+    assert told == [8, 7]  # 4 steps at 2 s, 2 at 3.5
 
 
 def test_the_autoencoder_goes_on_after_a_stop_as_if_there_had_been_none(tmp_path: Path, monkeypatch, capsys) -> None:
