@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from lira.latents import latent_kind
 from lira.training import cli
 from lira.training.autoencoder import AutoencoderRecipe
 from lira.training.decoder import DecoderRecipe
@@ -18,10 +19,15 @@ from lira_runtime.errors import BadInput
 
 def test_the_full_recipe_is_progressive_and_its_steps_find_their_stage() -> None:
     recipe = resolve("full")
-    assert [(s.resolution, s.steps) for s in recipe.stages] == [(256, 50_000), (512, 30_000), (1024, 20_000)]
-    assert (recipe.optimiser.clip, recipe.optimiser.warmup_steps, recipe.optimiser.ema_decay) == (1.0, 1000, 0.9999)
-    places = [(recipe.stage_at(step)[0].resolution, recipe.stage_at(step)[1]) for step in (0, 49_999, 50_000, 99_999)]
-    assert places == [(256, 0), (256, 49_999), (512, 0), (1024, 19_999)]
+    sides = [stage.resolution for stage in recipe.stages]
+    assert len(sides) > 1 and sides == sorted(set(sides))
+    kind = latent_kind(recipe.model.latent)
+    cell = kind.scale * kind.patch_size
+    assert all(side % cell == 0 for side in sides)
+    first = recipe.stages[0].steps
+    wanted = {0: (0, 0), first - 1: (0, first - 1), first: (1, 0), recipe.steps - 1: (-1, recipe.stages[-1].steps - 1)}
+    found = {step: recipe.stage_at(step) for step in wanted}
+    assert found == {step: (recipe.stages[stage], within) for step, (stage, within) in wanted.items()}
 
 
 def test_the_curriculum_moves_the_location_linearly_from_near_noise() -> None:
