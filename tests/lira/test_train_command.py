@@ -1,6 +1,7 @@
-"""`lira-train` reads data that lie at a URL, through a cache folder."""
+"""`lira-train` as it is called: a denoiser from encoded data to weights, and data that lie at a URL."""
 
 import io
+import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from lira.checkpoint import read_metadata
 from lira.data.synthetic import SyntheticData
+from lira.model import load_denoiser
 from lira.training import constant, decoder, denoiser, student
-from lira.training.cli import command
+from lira.training.cli import command, main
+from lira.training.watch import read_curve
 
 SAMPLES = 4
 
@@ -46,6 +50,40 @@ def write_tar(path: Path, files: dict[str, bytes]) -> None:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
+
+
+def lira_train(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, list[str]]:
+    """Exit code and lines of stderr."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    return int(ended.value.code or 0), capsys.readouterr().err.splitlines()
+
+
+def test_a_denoiser_is_trained_on_encoded_data_and_goes_on_by_resume_alone(
+    far: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = ["denoiser", "--data", far, "--out", out, "--threads", 1, "--json"]
+    small = ["model.latent=demo", "stages.0.batch=2", "run.log_every=1", "run.bf16=false", "optimiser.warmup_steps=1"]
+    overrides = [word for value in (*small, "stages.0.steps=2") for word in ("--set", value)]
+    code, lines = lira_train(capsys, *words, "--recipe", "smoke", *overrides)
+    told = [json.loads(line) for line in lines]
+    assert code == 0
+    assert [(line["event"], line["step"], line["steps"]) for line in told] == [("train", 1, 2), ("train", 2, 2)]
+    code, lines = lira_train(capsys, *words, "--resume", "--set", "stages.0.steps=3")
+    told = [json.loads(line) for line in lines]
+    assert code == 0
+    assert [line.get("text") for line in told] == ["stages.0.steps was 2 and is 3 from here on.", None]
+    assert (told[1]["event"], told[1]["step"], told[1]["steps"]) == ("train", 3, 3)
+    points = read_curve(out / "curve.jsonl")
+    assert [point["step"] for point in points] == [1, 2, 3]
+    assert points[0]["seconds"] <= points[1]["seconds"] <= points[2]["seconds"]
+    assert read_metadata(out / "denoiser.safetensors")["d_text"] == "32"
+    network = load_denoiser(out / "denoiser.safetensors")
+    assert (network.in_channels, network.patch_size, network.d_text) == (4, 4, 32)
+    (far / "00000.tar").unlink()
+    code, lines = lira_train(capsys, *words, "--resume", "--set", "stages.0.steps=4")
+    assert code == 2 and lines[-1].startswith("error: ") and "00000.tar" in lines[-1]
 
 
 @pytest.fixture
