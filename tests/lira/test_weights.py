@@ -1,5 +1,6 @@
 """The committed demo weights: small, half precision, and of the shapes that the package builds."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,20 @@ from lira.text import load_text_encoder
 
 WEIGHTS = Path(lira.__file__).parent / "weights"
 FILES = sorted(WEIGHTS.glob("*.safetensors"))
-LARGEST_BYTES = 32 * 10**6
+STUDENT = WEIGHTS / "turbo" / "denoiser.safetensors"
+LARGEST_BYTES, LARGEST_STUDENT_BYTES = 32 * 10**6, 16 * 10**6
 
 
 def test_the_demos_weights_are_there_and_below_32_mb_together() -> None:
     assert {"encoder", "decoder", "text_encoder", "denoiser"} <= {path.stem for path in FILES}
     assert sum(path.stat().st_size for path in FILES) <= LARGEST_BYTES
+
+
+def test_the_student_is_below_16_mb_finite_and_names_its_sampler() -> None:
+    assert STUDENT.stat().st_size <= LARGEST_STUDENT_BYTES
+    assert all(torch.isfinite(weight).all() for weight in load_denoiser(STUDENT).state_dict().values())
+    sampler = json.loads(read_metadata(STUDENT)["sampler"])
+    assert (sampler["steps"], sampler["guidance"]) == (4, 1.0)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
