@@ -22,6 +22,7 @@ a chunk holds all tokens.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -104,7 +105,7 @@ def _mix(
     parts = [_Chunk.of(selection, backwards, K, Q) for selection, backwards in zip(selections, reverse, strict=True)]
     M = _token_mixing(parts)
     if D is not None:
-        M = M + D[:, None, None] * torch.eye(Q, dtype=D.dtype, device=D.device)
+        M = M + D[:, None, None] * torch.tensor(np.eye(Q), dtype=D.dtype, device=D.device)
     y = M @ values
     if K > 1:
         y = y + _between_chunks(parts, reverse, values, G, K)
@@ -130,7 +131,7 @@ class _Chunk(NamedTuple):
     def of(selection: Selection, backwards: bool, K: int, Q: int) -> "_Chunk":
         dt, A, B, C = (_chunks(item, K, Q) for item in selection)
         dt, a = dt.transpose(1, 2), (dt * A).transpose(1, 2)
-        past = torch.ones(Q, Q, dtype=a.dtype, device=a.device).tril()
+        past = torch.tensor(np.tri(Q), dtype=a.dtype, device=a.device)
         if backwards:
             past = past.T
         return _Chunk(dt, a @ past.T, B, C, C @ B.transpose(1, 2) * past, a.sum(-1))
@@ -174,7 +175,7 @@ def _carry(state: Tensor, total: Tensor, backwards: bool) -> Tensor:
     if pad := groups * R - K:
         state, total = F.pad(state, (0, 0, 0, pad)), F.pad(total, (0, pad))
     state, total = state.reshape(G * H, groups, R, width), total.reshape(G * H, groups, R)
-    before = torch.ones(R, R, dtype=state.dtype, device=state.device).tril(-1)
+    before = torch.tensor(np.tri(R, k=-1), dtype=state.dtype, device=state.device)
     if backwards:
         before = before.T
     E = total @ before.T
