@@ -134,7 +134,9 @@ class _Chunk(NamedTuple):
         past = torch.tensor(np.tri(Q), dtype=a.dtype, device=a.device)
         if backwards:
             past = past.T
-        return _Chunk(dt, a @ past.T, B, C, C @ B.transpose(1, 2) * past, a.sum(-1))
+        # A single matrix product LiteRT would turn into a layer, whose weight XNNPACK wants constant.
+        CB = C @ B.transpose(1, 2) if len(C) > 1 else (C[:, :, None] * B[:, None]).sum(-1)
+        return _Chunk(dt, a @ past.T, B, C, CB * past, a.sum(-1))
 
 
 def _token_mixing(parts: list[_Chunk]) -> Tensor:

@@ -34,6 +34,19 @@ def test_one_to_eight_bands_draw_the_whole_picture(kind: LatentKind, size: tuple
         assert float((found - wanted).abs().max()) <= 1e-12, bands
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_stem_as_one_strided_convolution_equals_unshuffle_and_pointwise(kind: LatentKind) -> None:
+    eager = eager_decoder(kind).double()
+    latent = torch.randn(kind.shape(64, 96)).double()
+    unshuffled = torch.nn.functional.pixel_unshuffle(latent, 32 // kind.scale)
+    twin = traceable_decoder(eager, tuple(latent.shape[2:]))
+    assert float((twin.stem(latent) - eager.stem(unshuffled)).abs().max()) <= 1e-12
+    program = torch.export.export(twin, (latent,))
+    assert max(node.meta["val"].ndim for node in program.graph.nodes if node.op == "call_function") <= 4
+    assert not any("pixel_unshuffle" in str(node.target) for node in program.graph.nodes)
+
+
 @pytest.mark.parametrize("rows", [4, 16, 23, 44, 128])
 @pytest.mark.parametrize("band_rows", [1, 5, 16, 64])
 def test_bands_cover_every_row_once_and_read_what_it_needs_in_equal_windows(rows: int, band_rows: int) -> None:

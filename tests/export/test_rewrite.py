@@ -1,6 +1,7 @@
 """Traceable twins against the eager modules they mirror."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from lira.model import LiRAModel, wake_zero_weights
 from lira.presets import get_preset
 from lira.reasoning import HALT_ABOVE, ReasoningLoop
 from lira.text import TEXT_PRESETS, seeded_text_encoder
-from lira_export.rewrite.denoiser import TraceableReasoning, traceable_denoiser
+from lira_export.rewrite.denoiser import TraceableReasoning, opened, traceable_denoiser
 from lira_export.rewrite.text_encoder import traceable_text_encoder
 
 
@@ -46,6 +47,42 @@ def test_the_fixed_loop_equals_early_exit_bit_for_bit_in_float64() -> None:
     assert len(set(early.steps.tolist())) > 1, "the samples must stop at different steps for this test to say anything"
     assert torch.equal(early.plan, unrolled.plan)
     assert early.steps.tolist() == unrolled.steps.tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_gate_opens_one_rounding_step_above_tau_and_not_at_it(dtype: torch.dtype) -> None:
+    tau = torch.tensor(HALT_ABOVE, dtype=dtype)
+    below, above = (torch.nextafter(tau, torch.tensor(side, dtype=dtype)) for side in (0.0, 1.0))
+    gates = torch.stack(
+        [torch.zeros_like(tau), below, tau, above, torch.nextafter(above, tau + 1), tau + 0.25, 2 * tau]
+    )
+    assert opened(gates).tolist() == [0, 0, 0, 1, 1, 1, 1]
+
+
+def test_a_gate_opens_in_float16_at_the_first_value_that_float16_holds_above_tau(monkeypatch: Any) -> None:
+    monkeypatch.setattr(torch, "finfo", lambda _, finfo=torch.finfo: finfo(torch.float32))  # as a graph made in float32
+    gates = torch.tensor([0.0, 0.5, 0.5 + 2**-11, 0.75, 1.0], dtype=torch.float16)
+    assert opened(gates).tolist() == [0, 0, 1, 1, 1]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_fixed_loop_stops_where_early_exit_does_when_the_gate_is_at_tau_or_next_to_it(dtype: torch.dtype) -> None:
+    preset = get_preset("nano")
+    loops = ReasoningLoop(preset, 32), TraceableReasoning(preset, 32)
+    loops[1].load_state_dict(loops[0].state_dict())
+    inputs = tuple(torch.randn(*shape, dtype=dtype) for shape in ((1, 4, 4, 192), (1, 77, 32), (1, 384)))
+    tau = torch.tensor([[HALT_ABOVE]], dtype=dtype)
+    taken = {}
+    for name, gate in (("at", tau), ("above", torch.nextafter(tau, 2 * tau))):
+        reasoned = []
+        for loop in loops:
+            loop.to(dtype).step = lambda thought, r, loop=loop, gate=gate: (loop._next(thought, r), gate)
+            reasoned.append(loop(*inputs))
+        assert torch.equal(reasoned[0].plan, reasoned[1].plan)
+        assert reasoned[0].steps.tolist() == reasoned[1].steps.tolist()
+        taken[name] = reasoned[0].steps.item()
+    assert taken == {"at": preset.reasoning_steps, "above": 2}
 
 
 @torch.no_grad()

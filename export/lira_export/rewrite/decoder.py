@@ -1,15 +1,17 @@
 """Traceable twin of `lira.decoder.TinyDecoder` for one latent size; same parameter names, so weights load strictly.
 
-What differs from the eager model: everything after the trunk runs in bands of rows with exact overlap, one after the
-other, so that no tensor of the whole picture exists but the picture; the offset of mid-grey sits in the last bias.
+What differs from the eager model: a latent at 1/8 is folded by the stem's own stride (PixelUnshuffle has rank 6); all
+after the trunk runs in bands of rows with exact overlap, one after the other, so that no tensor of the whole picture
+exists but the picture; the offset of mid-grey sits in the last bias.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lira.decoder import FINISH_OVERLAP, MID_GREY, TRUNK_STEP, TinyDecoder
+from lira.decoder import FINISH_OVERLAP, MID_GREY, STEM_WIDTH, TRUNK_STEP, TinyDecoder
 from lira.latents import LatentKind
 
 LEAST_BAND_ROWS, BAND_CELLS = 16, 2048
@@ -46,6 +48,9 @@ class BandedDecoder(TinyDecoder):
 
     def __init__(self, kind: LatentKind, latent_hw: tuple[int, int], band_rows: int | None = None) -> None:
         super().__init__(kind)
+        self.stem = nn.Conv2d(kind.channels, STEM_WIDTH, self.fold, stride=self.fold, groups=self.stem.groups)
+        self.fold = 1
+        self.register_load_state_dict_pre_hook(_unfold_stem)
         rows, columns = (cells * kind.scale // TRUNK_STEP for cells in latent_hw)
         self.bands = row_bands(rows, band_rows or max(LEAST_BAND_ROWS, BAND_CELLS // columns))
 
@@ -58,6 +63,13 @@ class BandedDecoder(TinyDecoder):
         finished = self.finish(features[:, :, band.start : band.stop])
         double = slice(2 * (band.top - band.start), 2 * (band.bottom - band.start))
         return self.to_rgb(finished[:, :, double])
+
+
+def _unfold_stem(decoder: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """PixelUnshuffle puts the cells of a channel behind each other, as a convolution's weight has them."""
+    assert isinstance(decoder, BandedDecoder)
+    name = f"{prefix}stem.weight"
+    state[name] = state[name].reshape(decoder.stem.weight.shape)
 
 
 def traceable_decoder(eager: TinyDecoder, latent_hw: tuple[int, int], band_rows: int | None = None) -> BandedDecoder:

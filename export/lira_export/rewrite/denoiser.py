@@ -6,6 +6,7 @@ the scan cut from the tokens by one transpose each; the reasoning loop runs all 
 that freezes a plan that has halted; the steps taken are an output.
 """
 
+import math
 from collections.abc import Iterable
 from typing import cast
 
@@ -35,8 +36,18 @@ class TraceableReasoning(ReasoningLoop):
             r = alive * following + (1 - alive) * r
             steps = steps + alive
             if LEAST_STEPS <= k < self.most_steps:
-                alive = alive * (s <= HALT_ABOVE).to(alive.dtype)
+                alive = alive * (1 - opened(s))
         return Reasoned(r, steps[:, 0])
+
+
+def opened(s: Tensor) -> Tensor:
+    """1 where a stop gate s, at most 1, is above tau and 0 elsewhere, exactly: comparisons are not lowered everywhere.
+
+    The least s above tau is half an epsilon above it. The factor comes in two halves, so that float16 holds them too.
+    """
+    root = 2.0 ** math.ceil(math.log2(2 / torch.finfo(s.dtype).eps) / 2)
+    over = torch.clamp(torch.relu(s - HALT_ABOVE) * root, max=1.0)
+    return torch.clamp(over * root, max=1.0)
 
 
 class TraceableScan(SelectiveScan2D):
