@@ -2,16 +2,27 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from lira_export.recipes import DEFAULT_RECIPE, RECIPES, get_recipe
+from lira_export.table import contents_table
+from lira_export.targets import TARGETS, USUAL_IOS, check_limits, make_target
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
 from lira_runtime.files import check_replaceable_directory
 from lira_runtime.interface import COMPONENTS
-from lira_runtime.manifest import Manifest
+from lira_runtime.manifest import Manifest, TargetName
 
-TARGETS = ("onnx",)
+if TYPE_CHECKING:
+    from lira_export.components import Component
+
+ALL = "all"
+MOST_PX = 1 << 16
+"""Of a number that is worth reading; what a latent can be is checked later."""
+
 SEED_NOTICE = """\
 ************************************************************************
 *  NO WEIGHTS: this model is built at random from seed {seed:<20}*
@@ -21,7 +32,7 @@ SEED_NOTICE = """\
 
 
 @click.command(epilog=EXIT_CODES_HELP)
-@click.option("--target", required=True, help=f"Format to write: {', '.join(TARGETS)}.")
+@click.option("--target", required=True, help=f"Format to write: {', '.join(TARGETS)} or {ALL}.")
 @click.option("--config", required=True, help="Preset: nano, tiny, small, base or large.")
 @click.option(
     "--checkpoint",
@@ -30,7 +41,9 @@ SEED_NOTICE = """\
 )
 @click.option("--latent", help="Latent kind: f32c32 (default), f8c16, f8c4 or demo.")
 @click.option(
-    "--resolution", type=click.IntRange(min=1), help="Side of the picture in px.  [default: 1024; 256 for the demo]"
+    "--resolution",
+    "resolutions",
+    help="Side of the picture in px, or several, by commas, the default first.  [default: 1024; 256 for the demo]",
 )
 @click.option(
     "--text-encoder",
@@ -41,10 +54,27 @@ SEED_NOTICE = """\
 )
 @click.option("--encoder", metavar="DIR", help="The same with a frozen encoder in diffusers' layout; needs no flag.")
 @click.option("--component", "components", multiple=True, help="Export this component alone; repeatable.")
-@click.option("--recipe", default="int8", show_default=True, help="Quantization recipe: int8, int8-dynamic or fp32.")
-@click.option("--out", type=click.Path(path_type=Path), help="Bundle folder.  [default: build/CONFIG-TARGET]")
+@click.option(
+    "--recipe",
+    default=DEFAULT_RECIPE,
+    show_default=True,
+    help=f"Quantization recipe: {', '.join(RECIPES)}; not every target has every one.",
+)
+@click.option(
+    "--ios", type=int, default=USUAL_IOS, show_default=True, help="Oldest iOS of a Core ML package: 16, 17 or 18."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Bundle folder; with --target all, the folder that holds the three.  [default: build/CONFIG-TARGET]",
+)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Seed of random weights.")
 @click.option("--force", is_flag=True, help="Replace a bundle that is already there.")
+@click.option(
+    "--allow-parity-failure",
+    is_flag=True,
+    help="Write the bundle where a gate of parity fails, too; its manifest says so.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be written, write nothing.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Result as one JSON line on stdout, progress as JSON lines on stderr."
@@ -54,48 +84,87 @@ def command(
     config: str,
     checkpoint: Path | None,
     latent: str | None,
-    resolution: int | None,
+    resolutions: str | None,
     text_encoder: str | None,
     with_encoder: bool,
     encoder: str | None,
     components: tuple[str, ...],
     recipe: str,
+    ios: int,
     out: Path | None,
     seed: int,
     force: bool,
+    allow_parity_failure: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Export a LiRA pipeline as a bundle of quantized graphs that a phone can run."""
-    if target not in TARGETS:
-        raise BadInput(f"Unknown target '{target}'; choose one of: {', '.join(TARGETS)}.")
+    targets = _targets(target)
     unknown = [name for name in components if name not in COMPONENTS]
     if unknown:
         raise BadInput(f"Unknown component '{unknown[0]}'; choose among: {', '.join(COMPONENTS)}.")
+    sides = _sides(resolutions)
+    for name in targets:
+        check_limits(name, get_recipe(recipe, name), ios, sides or ())
+    outs = {name: _out(out, config, name, target == ALL) for name in targets}
+    for place in outs.values():
+        check_replaceable_directory(place.absolute(), force)
     say = _json_say if as_json else _plain_say
     # torch takes seconds to import: a typing error must not wait for it.
     from lira.sources import Request, load_models
     from lira_export.bundle import Order, write_bundle
     from lira_export.components import build_components
-    from lira_export.recipes import get_recipe
+    from lira_export.references import References
 
-    out = out or Path("build") / f"{config}-{target}"
-    chosen = tuple(name for name in COMPONENTS if name in components) or COMPONENTS
-    order = Order(config, get_recipe(recipe), out, chosen, overwrite=force)
-    check_replaceable_directory(out.absolute(), force)
-    models = load_models(Request(config, latent, resolution, text_encoder, checkpoint, seed, with_encoder, encoder))
+    made = [make_target(name, ios) for name in targets]
+    side = None if sides is None else sides[0]
+    models = load_models(Request(config, latent, side, text_encoder, checkpoint, seed, with_encoder, encoder))
+    references = References(models, sides or (models.resolution,))
+    for px in references.resolutions:
+        models.kind.shape(px, px)
     if models.source.weights == "seed":
         click.echo(SEED_NOTICE.format(seed=seed), err=True)
-    if dry_run:
-        parameters = {
-            component.name: sum(parameter.numel() for parameter in component.eager.parameters())
-            for component in build_components(models, models.resolution, chosen)
-        }
-        plan = {"event": "plan", "bundle": str(out), "recipe": recipe, "parameters": parameters}
-        lines = [f"{name}: {count:,} parameters, {recipe}, would go to {out}" for name, count in parameters.items()]
-        click.echo(json.dumps(plan) if as_json else "\n".join(lines))
-        return
-    _finish(write_bundle(order, models, say), out, as_json)
+    chosen = tuple(name for name in COMPONENTS if name in components) or COMPONENTS
+    for each in made:
+        place = outs[each.name]
+        if dry_run:
+            _plan(build_components(models, models.resolution, chosen), place, recipe, as_json)
+            continue
+        order = Order(config, each, get_recipe(recipe, each.name), place, chosen, force, allow_parity_failure)
+        _finish(write_bundle(order, references, say), place, as_json)
+
+
+def _targets(asked: str) -> tuple[TargetName, ...]:
+    found = tuple(name for name in TARGETS if asked in (name, ALL))
+    if not found:
+        raise BadInput(f"Unknown target '{asked}'; choose one of: {', '.join(TARGETS)}, {ALL}.")
+    return found
+
+
+def _sides(asked: str | None) -> tuple[int, ...] | None:
+    """Resolutions in px from "256,512"; None where nothing was asked. Raises BadInput."""
+    if asked is None:
+        return None
+    parts = [part.strip() for part in asked.split(",")]
+    if not all(part.isascii() and part.isdigit() and 0 < int(part) <= MOST_PX for part in parts):
+        raise BadInput(f"--resolution takes sides in px such as 512 or 256,512,1024, not '{asked}'.")
+    sides = tuple(map(int, parts))
+    if len(set(sides)) != len(sides):
+        raise BadInput(f"--resolution names a side twice: '{asked}'.")
+    return sides
+
+
+def _out(out: Path | None, config: str, target: TargetName, several: bool) -> Path:
+    if out is None or several:
+        return (out or Path("build")) / f"{config}-{target}"
+    return out
+
+
+def _plan(components: Sequence["Component"], out: Path, recipe: str, as_json: bool) -> None:
+    parameters = {each.name: sum(parameter.numel() for parameter in each.eager.parameters()) for each in components}
+    plan = {"event": "plan", "bundle": str(out), "recipe": recipe, "parameters": parameters}
+    lines = [f"{name}: {count:,} parameters, {recipe}, would go to {out}" for name, count in parameters.items()]
+    click.echo(json.dumps(plan) if as_json else "\n".join(lines))
 
 
 def _plain_say(line: str) -> None:
@@ -111,7 +180,7 @@ def _finish(written: Manifest, out: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"event": "result", "bundle": str(out), "bytes": total}))
     else:
-        click.echo(f"{out}: {total / 1e6:.1f} MB")
+        click.echo("\n".join([*contents_table(written), f"{out}: {total / 1e6:.1f} MB"]))
 
 
 main = cli_guard(command)

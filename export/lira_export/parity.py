@@ -3,7 +3,7 @@
 PSNR in dB = 20 log10(max |reference| / RMS error): the measure of every component, format and recipe.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from lira_export.components import Component
+from lira_runtime.errors import ParityLost
 from lira_runtime.interface import IMAGE_ENCODER
 from lira_runtime.tokenizer import ClipTokenizer
 
@@ -19,6 +20,10 @@ PROMPTS = ("a red apple on a blue background", "a frog left of a bicycle on a ye
 TIMES = (0.95, 0.5, 0.1)
 SQUARE_SIDES = (32, 8, 1)
 """In px, for the image encoder: from large areas to pixel noise."""
+
+
+GREATEST_GRAPH_ERROR = 1e-4
+"""Largest difference of the float32 graph from eager, absolute, for outputs of unit scale."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,26 @@ def psnr_db(found: NDArray[np.float32], reference: NDArray[np.float32]) -> float
     error = float(np.sqrt(np.mean(np.square(found.astype(np.float64) - reference))))
     peak = float(np.abs(reference).max())
     return np.inf if error == 0 else 20 * float(np.log10(max(peak, 1e-30) / error))
+
+
+def cosine(found: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """Cosine of the angle between two tensors as vectors; 0 where one of them is not finite or all zeros."""
+    a, b = (array.astype(np.float64).ravel() for array in (found, reference))
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / lengths if np.isfinite(lengths) and lengths > 0 else 0.0
+
+
+def largest(differences: Sequence[NDArray[np.float32]]) -> float:
+    """Largest absolute value; NaN where there is one, unlike Python's max."""
+    return float(np.max([np.abs(difference).max() for difference in differences]))
+
+
+def require_float32_parity(name: str, found: Sequence[NDArray[np.float32]], samples: Sequence[Sample]) -> float:
+    """Largest difference of a float32 graph's outputs from eager's. Raises ParityLost above `GREATEST_GRAPH_ERROR`."""
+    error = largest([output - sample.reference for output, sample in zip(found, samples, strict=True)])
+    if not error <= GREATEST_GRAPH_ERROR:
+        raise ParityLost(f"{name}: the float32 graph is {error:.2e} from eager, allowed {GREATEST_GRAPH_ERROR:.0e}.")
+    return error
 
 
 @torch.inference_mode()

@@ -1,4 +1,7 @@
-"""Quantization recipes: named data, each with the parity that it must keep."""
+"""Quantization recipes: named data, the same names for every target, each with the parity that it must keep.
+
+`HOW` is the one place where the targets differ: how each carries a recipe out, and why it lacks one.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,28 +9,42 @@ from fnmatch import fnmatch
 from types import MappingProxyType
 
 from lira_runtime.errors import BadInput
+from lira_runtime.manifest import TargetName
+
+PER_COMPONENT = ("text_encoder", "denoiser", "decoder", "image_encoder")
+
+
+def _each(text_encoder: float, denoiser: float, decoder: float) -> Mapping[str, float]:
+    """By component; the image encoder is held to what the decoder is."""
+    return MappingProxyType(dict(zip(PER_COMPONENT, (text_encoder, denoiser, decoder, decoder), strict=True)))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one export stores its weights.
+    """How an export stores its weights, and what it may lose by that.
 
-    `keep_float` are patterns of module paths, by component, that compute with float32 activations and weights: the
-    reasoning loop, time, final AdaLN, first and last layer.
-    `static_hidden` keeps the Mix-FFNs' hidden layers in 8 bits, at scales fixed by calibration, where other activations
-    are quantized by their own range as they come.
-    `least_psnr_db` is the PSNR in dB against eager float32, by component, below which the export fails. `quantizes` is
-    False for plain float32.
+    dtype: of the large weights in the file. `keep_float` are patterns of module paths, by component, that compute with
+    float weights and activations: the reasoning loop, time, final AdaLN, first and last layer. `calibrated` fixes
+    scales of activations from drawings by the eager model. `least_psnr_db` is the PSNR in dB against eager float32, by
+    component, and `least_image_psnr_db` that of a whole drawing, below which the export fails. `most_float` is the
+    share of a component's weights, by number, that may be stored wider than `dtype`.
     """
 
     name: str
-    quantizes: bool
-    static_hidden: bool = False
+    dtype: str
+    least_psnr_db: Mapping[str, float]
+    least_image_psnr_db: float
+    calibrated: bool = False
     keep_float: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    least_psnr_db: Mapping[str, float] = field(default_factory=dict)
+    most_float: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether weights are stored as integers or as entries of a palette."""
+        return not self.dtype.startswith("float")
 
     def keeps_float(self, component: str, module_path: str) -> bool:
-        """Whether the weights of a module stay float32."""
+        """Whether the weights of a module stay float."""
         return any(fnmatch(module_path, pattern) for pattern in self.keep_float.get(component, ()))
 
 
@@ -43,23 +60,63 @@ KEEP_FLOAT = MappingProxyType(
         "decoder": ("stem", "detail", "head*"),
     }
 )
-LEAST_PSNR_DB = MappingProxyType({"text_encoder": 30.0, "denoiser": 30.0, "decoder": 35.0, "image_encoder": 35.0})
+MOST_FLOAT = _each(0.05, 0.2, 0.5)
 
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe("fp32", quantizes=False),
-        Recipe("int8", quantizes=True, static_hidden=True, keep_float=KEEP_FLOAT, least_psnr_db=LEAST_PSNR_DB),
-        Recipe("int8-dynamic", quantizes=True, keep_float=KEEP_FLOAT, least_psnr_db=LEAST_PSNR_DB),
-    )
+FLOAT32 = Recipe("fp32", "float32", _each(90, 90, 90), 60)
+FLOAT16 = Recipe("fp16", "float16", _each(45, 45, 45), 35)
+INT8 = Recipe("int8", "int8", _each(30, 30, 35), 30, True, KEEP_FLOAT, MOST_FLOAT)
+INT8_DYNAMIC = Recipe("int8-dynamic", "int8", _each(30, 30, 35), 30, False, KEEP_FLOAT, MOST_FLOAT)
+W8A8 = Recipe("w8a8", "int8", _each(30, 25, 35), 25, True, KEEP_FLOAT, MOST_FLOAT)
+INT6 = Recipe("int6", "uint6", _each(25, 25, 30), 22, False, KEEP_FLOAT, MOST_FLOAT)
+INT4 = Recipe("int4", "int4", _each(15, 12, 20), 12, False, KEEP_FLOAT, MOST_FLOAT)
+MIXED = Recipe("mixed", "uint6", _each(25, 22, 30), 20, False, KEEP_FLOAT, MOST_FLOAT)
+RECIPES = {r.name: r for r in (FLOAT32, FLOAT16, INT8, INT8_DYNAMIC, W8A8, INT6, INT4, MIXED)}
+DEFAULT_RECIPE = INT8.name
+
+HOW: Mapping[TargetName, Mapping[str, str]] = {
+    "onnx": {
+        "fp32": "as traced",
+        "fp16": "matrices stored as float16, unpacked by the runtime when it loads; computes in float32",
+        "int8": "int8 products, activations quantized as they come; hidden layers stay in 8 bits at calibrated scales",
+        "int8-dynamic": "the same, hidden layers in float32 between their products",
+    },
+    "tflite": {
+        "fp32": "as traced",
+        "fp16": "weights stored as float16, unpacked by XNNPACK when it loads; computes in float32",
+        "int8": "int8 weights per output channel, activations quantized as they come",
+        "int4": "int4 weights per output channel, activations quantized to int8 as they come",
+    },
+    "coreml": {
+        "fp32": "float32 throughout",
+        "fp16": "float16 throughout, but for tensors that it cannot hold",
+        "int8": "int8 weights, one scale an output channel; computes in float16",
+        "w8a8": "int8 weights, and activations of the products in int8 at calibrated scales (iOS 17)",
+        "int6": "palettes of 64 values, one a tensor (iOS 16), one for 16 output channels from iOS 18",
+        "int4": "int4 weights, one scale for a block of 32 inputs (iOS 18)",
+        "mixed": "int8 for the layers that a sweep found sensitive, palettes of 64 values for the others",
+    },
+}
+"""How each target does a recipe. One that it lacks, it lacks for a reason in `WHY_NOT`."""
+
+WHY_NOT: Mapping[tuple[TargetName, str], str] = {
+    ("onnx", "int6"): "ONNX Runtime's CPU kernels know no palettes",
+    ("onnx", "mixed"): "ONNX Runtime's CPU kernels know no palettes",
+    ("onnx", "int4"): "its MatMulNBits runs slower than float32 at the denoiser's 1024 tokens",
+    ("onnx", "w8a8"): "int8 quantizes activations too, at their own ranges",
+    ("tflite", "int6"): "TFLite has no palettes",
+    ("tflite", "mixed"): "TFLite has no palettes",
+    ("tflite", "w8a8"): "int8 quantizes activations too, at their own ranges",
+    ("tflite", "int8-dynamic"): "that is what int8 is there",
+    ("coreml", "int8-dynamic"): "Core ML quantizes no activation by its own range",
 }
 
-GREATEST_GRAPH_ERROR = 1e-4
-"""Largest difference of the float32 graph from eager, absolute, for outputs of unit scale."""
 
-
-def get_recipe(name: str) -> Recipe:
-    """The recipe called `name`. Raises BadInput, naming the choices."""
+def get_recipe(name: str, target: TargetName) -> Recipe:
+    """The recipe called `name`. Raises BadInput, naming the choices, where there is none or the target lacks it."""
+    choices = ", ".join(HOW[target])
     if name not in RECIPES:
-        raise BadInput(f"Unknown recipe '{name}'; choose one of: {', '.join(RECIPES)}.")
+        raise BadInput(f"Unknown recipe '{name}'; --target {target} has: {choices}.")
+    if name not in HOW[target]:
+        reason = WHY_NOT[target, name]
+        raise BadInput(f"The target {target} has no recipe '{name}' ({reason}); use --recipe with one of: {choices}.")
     return RECIPES[name]

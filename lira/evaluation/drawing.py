@@ -1,6 +1,6 @@
 """Draw prompts, one picture each, with a bundle or with the eager model: prompt i from the noise of seed i."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lira_runtime.backends.onnx import OnnxBackend
+from lira_runtime.backends.choose import backend_for
+from lira_runtime.backends.kept import KeptGraphs
 from lira_runtime.backends.session import SessionSettings
 from lira_runtime.bundle import Bundle
-from lira_runtime.manifest import Component
 from lira_runtime.pipeline import ImageReady, Pipeline, Request
 
 Picture = NDArray[np.uint8]
@@ -36,37 +36,11 @@ class Artist:
     draw: Draw
 
 
-class KeptGraphs:
-    """A `Backend` that keeps every graph it has loaded: hundreds of pictures pay for loading once."""
-
-    def __init__(self, settings: SessionSettings) -> None:
-        self._settings = settings
-        self._kept: dict[Path, OnnxBackend] = {}
-        self._current: OnnxBackend | None = None
-
-    def load(self, component: Component, graph: Path) -> None:
-        """Choose a graph, loading it where it is new; raises DamagedBundle as `OnnxBackend` does."""
-        if graph not in self._kept:
-            backend = OnnxBackend(self._settings)
-            backend.load(component, graph)
-            self._kept[graph] = backend
-        self._current = self._kept[graph]
-
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the chosen graph."""
-        if self._current is None:
-            raise RuntimeError("load a graph before running it")
-        return self._current.run(inputs)
-
-    def unload(self) -> None:
-        """Choose no graph; all stay in memory as long as this object lives."""
-        self._current = None
-
-
 def bundle_artist(path: Path, options: Options) -> Artist:
     """Draws through the runtime's pipeline. Raises BadInput or DamagedBundle for a bundle that cannot draw."""
     bundle = Bundle.open(path)
-    pipeline = Pipeline(bundle, KeptGraphs(SessionSettings(options.threads)))
+    threads = SessionSettings(options.threads)
+    pipeline = Pipeline(bundle, KeptGraphs(lambda: backend_for(bundle.manifest.target, threads)))
     settings = pipeline.settings(Request("a", steps=options.steps, guidance=options.guidance))
 
     def draw(prompts: Sequence[str]) -> Iterator[Picture]:

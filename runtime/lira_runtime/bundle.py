@@ -12,7 +12,7 @@ from lira_runtime import manifest as manifest_module
 from lira_runtime.errors import BadInput, DamagedBundle
 from lira_runtime.files import MANIFEST_NAME, sha256_of
 from lira_runtime.interface import COMPONENTS
-from lira_runtime.manifest import Component, FileEntry, Manifest
+from lira_runtime.manifest import Component, FileEntry, Graph, Manifest
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,21 @@ class Bundle:
         """Whether the bundle has the component called `name`."""
         return any(component.name == name for component in self.manifest.components)
 
-    def graph(self, name: str) -> Path:
-        """Return the path of the file to open for a component; raises BadInput as component() does."""
-        return self.path / self.component(name).files[0].path
+    def graph(self, name: str, resolution: int | None = None) -> Graph:
+        """Return a component's graph for pictures of `resolution` px, or of the bundle's first resolution.
+
+        Raises BadInput as component() and resolution() do.
+        """
+        wanted = self.resolution(resolution)
+        return next(graph for graph in self.component(name).graphs if graph.resolution in (None, wanted))
+
+    def resolution(self, asked: int | None) -> int:
+        """Return the side of the picture in px: `asked` or the default; raises BadInput for one it does not draw."""
+        resolutions = self.manifest.resolutions
+        if asked is not None and asked not in resolutions:
+            have = ", ".join(map(str, resolutions))
+            raise BadInput(f"the bundle {self.path} draws at {have} px, not at {asked}; export it with --resolution.")
+        return resolutions[0] if asked is None else asked
 
     def tokenizer_path(self) -> Path:
         """Return the path of the tokenizer's file."""

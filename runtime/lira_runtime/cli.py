@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lira_runtime.backends.onnx import OnnxBackend
+from lira_runtime.backends.choose import backend_for
 from lira_runtime.backends.session import MAX_THREADS, SessionSettings
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
@@ -64,6 +64,7 @@ class Run:
     "--strength", type=float, help=f"Share of the steps run on --image, above 0, up to 1.  [default: {USUAL_STRENGTH}]"
 )
 @click.option("--sampler", type=click.Choice(sorted(METHODS)), help="Default: the bundle's.")
+@click.option("--resolution", type=click.IntRange(min=1), help="Side in px; default: the first that the bundle has.")
 @click.option("--cut", is_flag=True, help="Draw the beginning of a prompt that is too long, and say what was dropped.")
 @click.option(
     "--threads", type=click.IntRange(0, MAX_THREADS), default=0, help="0, the default: one a big core, at most 8."
@@ -82,6 +83,7 @@ def main(
     image: Path | None,
     strength: float | None,
     sampler: str | None,
+    resolution: int | None,
     cut: bool,
     threads: int,
     spinning: bool | None,
@@ -90,8 +92,8 @@ def main(
     """Draw PROMPT with the bundle in the directory BUNDLE."""
     check_writable_file(out)
     bundle = Bundle.open(bundle_path)
-    pipeline = Pipeline(bundle, OnnxBackend(SessionSettings(threads, spinning)))
-    picture = None if image is None else read_picture(image, bundle.manifest.resolution)
+    pipeline = Pipeline(bundle, backend_for(bundle.manifest.target, SessionSettings(threads, spinning)), resolution)
+    picture = None if image is None else read_picture(image, bundle.resolution(resolution))
     request = Request(prompt, seed, steps, guidance, sampler, cut=cut, picture=picture, strength=strength)
     settings = pipeline.settings(request)
     run = Run(process_peak_bytes())

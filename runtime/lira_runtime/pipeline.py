@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_runtime import sampler
-from lira_runtime.backends.onnx import OnnxBackend
+from lira_runtime.backends.choose import backend_for
 from lira_runtime.backends.protocol import Backend
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, ParityLost
@@ -120,12 +120,16 @@ Stage = Generator[Event, None, Result]
 
 
 class Pipeline:
-    """Runs a whole bundle; raises BadInput for a partial one."""
+    """Runs a whole bundle at one of its resolutions (px), the first where none is named.
 
-    def __init__(self, bundle: Bundle, backend: Backend | None = None) -> None:
+    Raises BadInput for a partial bundle, a resolution that it lacks, or a target that does not run here.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend | None = None, resolution: int | None = None) -> None:
         bundle.require_whole()
         self._bundle = bundle
-        self._backend = backend if backend is not None else OnnxBackend()
+        self._resolution = bundle.resolution(resolution)
+        self._backend = backend if backend is not None else backend_for(bundle.manifest.target)
         self._tokenizer = ClipTokenizer.load(bundle.tokenizer_path())
 
     def settings(self, request: Request) -> Settings:
@@ -155,7 +159,7 @@ class Pipeline:
                 f"the bundle {self._bundle.path} holds no image encoder, so it cannot start from a picture; "
                 "export it with --with-encoder or --encoder DIR."
             )
-        side = self._bundle.manifest.resolution
+        side = self._resolution
         if request.picture.shape != (side, side, 3) or request.picture.dtype != np.uint8:
             raise BadInput(f"the picture to start from must be RGB of 8 bits and {side} x {side} px.")
         return USUAL_STRENGTH if request.strength is None else request.strength
@@ -179,7 +183,7 @@ class Pipeline:
         if tokens.truncated:
             yield PromptCut(tokens.dropped)
         text, empty = yield from self._stage("text_encoder", lambda: self._encode(tokens, settings))
-        x = initial_noise(settings.seed, self._bundle.manifest.latent_shape)
+        x = initial_noise(settings.seed, self._bundle.manifest.latent_shape(self._resolution))
         if picture is not None:
             clean = yield from self._stage(IMAGE_ENCODER, lambda: self._encode_picture(picture))
             x = sampler.noised(clean, x, settings.sigmas[0])
@@ -191,7 +195,7 @@ class Pipeline:
         yield StageStarted(name)
         with PeakMeter() as meter:
             try:
-                self._backend.load(self._bundle.component(name), self._bundle.graph(name))
+                self._backend.load(self._bundle.graph(name, self._resolution), self._bundle.path)
                 result = yield from work()
             finally:
                 self._backend.unload()

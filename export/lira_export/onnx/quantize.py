@@ -17,7 +17,7 @@ from lira_export.recipes import Recipe
 def quantize(model: ir.Model, component: str, recipe: Recipe, ranges: HiddenRanges | None = None) -> ir.Model:
     """Quantize in place every weight that the recipe does not keep in float.
 
-    ranges: of the hidden layers that a recipe with `static_hidden` keeps in 8 bits; see `lira_export.calibration`.
+    ranges: of the hidden layers that a calibrated recipe keeps in 8 bits; see `lira_export.calibration`.
 
     Raises:
         RuntimeError: the recipe asks for int8 and nothing was found to quantize.
@@ -27,7 +27,7 @@ def quantize(model: ir.Model, component: str, recipe: Recipe, ranges: HiddenRang
     editor = GraphEditor(model.graph)
     products = Products(editor)
     done = 0
-    if recipe.static_hidden and ranges:
+    if ranges:
         done += quantize_hidden_layers(products, _wanted(ranges, component, recipe))
     handlers = {"MatMul": products.matmul, "Gemm": products.gemm, "Gather": products.gather, "Conv": products.conv}
     for node in list(model.graph):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lira_runtime.backends.session import SessionSettings, first_line_of, open_session, ran_out_of_memory
 from lira_runtime.errors import DamagedBundle, OverBudget
 from lira_runtime.interface import TensorSpec
-from lira_runtime.manifest import Component
+from lira_runtime.manifest import Graph
 
 _ORT_TYPES = {
     "tensor(float)": "float32",
@@ -31,15 +31,15 @@ class OnnxBackend:
         self._session: ort.InferenceSession | None = None
         self._output_names: list[str] = []
 
-    def load(self, component: Component, graph: Path) -> None:
-        """Load one graph; raises DamagedBundle where it cannot be loaded or is not what its entry says."""
+    def load(self, graph: Graph, directory: Path) -> None:
+        """Load one graph; raises DamagedBundle where it cannot be loaded or its tensors are not what it says."""
         if self._session is not None:
             raise RuntimeError("unload the graph before loading another: one at a time is what keeps memory low")
-        session = open_session(graph, self._settings)
-        _check(component, "inputs", component.inputs, session.get_inputs())
-        _check(component, "outputs", component.outputs, session.get_outputs())
+        session = open_session(directory / graph.path, self._settings)
+        _check(graph, "inputs", graph.inputs, session.get_inputs())
+        _check(graph, "outputs", graph.outputs, session.get_outputs())
         self._session = session
-        self._output_names = [tensor.name for tensor in component.outputs]
+        self._output_names = [tensor.name for tensor in graph.outputs]
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the loaded graph on named inputs and return its named outputs.
@@ -63,8 +63,8 @@ class OnnxBackend:
         self._output_names = []
 
 
-def _check(component: Component, side: str, wanted: Sequence[TensorSpec], found: Sequence[ort.NodeArg]) -> None:
+def _check(graph: Graph, side: str, wanted: Sequence[TensorSpec], found: Sequence[ort.NodeArg]) -> None:
     expected = {tensor.name: (tensor.dtype, tuple(tensor.shape)) for tensor in wanted}
     actual = {arg.name: (_ORT_TYPES.get(arg.type, arg.type), tuple(arg.shape)) for arg in found}
     if expected != actual:
-        raise DamagedBundle(f"the {side} of the graph {component.name} are not those its manifest says.")
+        raise DamagedBundle(f"the {side} of the graph {graph.path} are not those its manifest says.")

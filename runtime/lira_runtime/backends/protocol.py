@@ -6,14 +6,17 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from lira_runtime.manifest import Component
+from lira_runtime.manifest import Graph
 
 
 class Backend(Protocol):
     """Holds at most one graph at a time."""
 
-    def load(self, component: Component, graph: Path) -> None:
-        """Load one graph; raises DamagedBundle where it cannot be loaded or is not what its entry says."""
+    def load(self, graph: Graph, directory: Path) -> None:
+        """Load one graph of the bundle in `directory`.
+
+        Raises DamagedBundle where it cannot be loaded or its tensors are not what the manifest says.
+        """
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the loaded graph on named inputs and return its named outputs."""

@@ -1,0 +1,78 @@
+"""What stops an export: a component that is not the eager model's, or whose weights are still float."""
+
+from collections.abc import Mapping
+
+from lira_export.guard import check_lowering
+from lira_export.loaded import loaded_bytes
+from lira_export.parity import cosine, psnr_db
+from lira_export.recipes import Recipe
+from lira_export.target import Inventory, Job, Target, Written
+from lira_runtime.errors import ParityLost
+from lira_runtime.manifest import Contents, Parity
+
+MOST_DB = 200.0
+"""Stands for equality in a manifest, which has no infinity."""
+BITS: Mapping[str, int] = {"float64": 64, "int64": 64, "float32": 32, "int32": 32, "float16": 16, "bfloat16": 16}
+"""Of dtypes wider than 8; whatever is not here has 8 or fewer."""
+MEASURABLE_BYTES = 64 << 20
+"""Float32 weights below this drown in what a process takes on anyway."""
+
+
+def measure_parity(target: Target, job: Job, written: Written) -> Parity:
+    """Run the files written on every sample, at every resolution."""
+    backend, found = target.backend(), []
+    for graph in written.graphs:
+        backend.load(graph, job.folder)
+        for sample in job.samples[graph.resolution]:
+            output = backend.run(sample.inputs)[graph.outputs[0].name]
+            found.append((psnr_db(output, sample.reference), cosine(output, sample.reference)))
+        backend.unload()
+    psnr, angle = (min(column) for column in zip(*found, strict=True))
+    threshold = job.recipe.least_psnr_db[job.name]
+    return Parity(
+        float32_max_abs=written.float32_max_abs,
+        psnr_db=max(min(psnr, MOST_DB), -MOST_DB),
+        cosine=angle,
+        threshold_db=threshold,
+        passed=bool(psnr >= threshold),
+    )
+
+
+def inspect(target: Target, job: Job, written: Written) -> Contents:
+    """Read what the files hold. Raises ParityLost where they are not quantized, or not lowered, as they should be."""
+    inventories = [target.inventory(graph, job.folder) for graph in written.graphs]
+    for inventory in inventories:
+        check_lowering(target.name, job.name, inventory)
+    first = inventories[0]
+    check_quantized(job.name, job.recipe, first)
+    loaded = loaded_bytes(target.name, written.graphs[0], job.folder)
+    check_loaded(job.name, job.recipe, first, loaded)
+    return Contents(
+        ops=dict(sorted(first.ops.items())),
+        products=dict(sorted(first.products.items())),
+        weight_bytes=dict(sorted(first.weight_bytes.items())),
+        loaded_bytes=loaded,
+        kept_float32=written.kept_float32,
+    )
+
+
+def check_quantized(component: str, recipe: Recipe, inventory: Inventory) -> None:
+    """Raise ParityLost where more of the stored weights are wider than the recipe says than it allows."""
+    widest = BITS.get(recipe.dtype, 8)
+    wider = sum(n for dtype, n in inventory.weight_elements.items() if BITS.get(dtype, 8) > widest)
+    share = wider / max(sum(inventory.weight_elements.values()), 1)
+    if share > recipe.most_float.get(component, 1.0):
+        raise ParityLost(
+            f"{component}: {share:.0%} of the weights in the file are wider than {recipe.dtype}, "
+            f"recipe {recipe.name} allows {recipe.most_float[component]:.0%}: the file is not quantized."
+        )
+
+
+def check_loaded(component: str, recipe: Recipe, inventory: Inventory, loaded: int | None) -> None:
+    """Raise ParityLost where a loaded graph takes the memory of float32 weights that its file does not hold."""
+    float32 = 4 * sum(inventory.weight_elements.values())
+    if recipe.quantizes and loaded is not None and float32 > MEASURABLE_BYTES and loaded > float32:
+        raise ParityLost(
+            f"{component}: {loaded / 1e6:.0f} MB once loaded, {float32 / 1e6:.0f} MB would be its float32 weights: "
+            "the runtime unpacks what the file holds quantized."
+        )
