@@ -1,0 +1,1 @@
+"""Core ML: what converts, quantizes, counts and, for parity, executes ML Programs."""
