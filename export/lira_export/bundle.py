@@ -9,7 +9,8 @@ import msgspec
 
 from lira.sources import Models
 from lira_export.components import Component, build_components
-from lira_export.drawing import draw, drift_db, picture_psnr_db
+from lira_export.drawing import draw
+from lira_export.drift import drift_db, picture_psnr_db
 from lira_export.empty_prompt import write_empty_prompt
 from lira_export.gates import MOST_DB, inspect, measure_parity
 from lira_export.recipes import Recipe

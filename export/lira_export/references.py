@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from lira.sources import Models
 from lira_export.components import build_components
-from lira_export.drawing import Drawing, draw, eager_pipeline
+from lira_export.drawing import Drawing, draw
+from lira_export.eager import eager_pipeline
 from lira_export.parity import PROMPTS, Sample, reference_samples
 from lira_export.target import Resolution
 from lira_runtime.bundle import Bundle
