@@ -115,7 +115,11 @@ class ReasoningLoop(nn.Module):
         S, H = THINK_STATES, THINK_HEADS
         B_t, C_t, dt, A = self.select(x).split([S, S, H, H], dim=-1)
         selection = Selection(F.softplus(dt), -F.softplus(A), B_t, C_t)
-        return scan_chunked(x.reshape(B, N, H, w // H), *selection, self.D, OVERVIEW_SIDE**2).mean(1).reshape(B, w)
+        return self._scan(x.reshape(B, N, H, w // H), selection).mean(1).reshape(B, w)
+
+    def _scan(self, x: Tensor, selection: Selection) -> Tensor:
+        """x (B, N, H, w / H) -> the same shape: the whole overview in one chunk."""
+        return scan_chunked(x, *selection, self.D, OVERVIEW_SIDE**2)
 
     def _read_text(self, thought: Thought, r: Tensor) -> Tensor:
         """The plan looks up the prompt: one query over M text tokens, (B, w)."""

@@ -11,6 +11,7 @@ Letters, as in the paper:
     A   decay rates (G, N, H), A < 0             B   input map (G, N, S)     C  output map (G, N, S)
     D   skip (H,)                                a   log-decay of one token, dt * A
     L   cumulative sum of a within a chunk       M   the chunk's Q x Q token mixing matrix of one head
+    T   which tokens lie between which: a @ T    gap  log-decay from token to token, L_i - L_j = (a @ T)_ij
 
 `scan_sequential` is the recurrence to the letter and serves as the oracle. `scan_chunked` and `scan_pair` compute the
 same with static shapes, at rank <= 5, from matmul, exp, add, sub, mul, min, sum, concatenation, reshape, transpose and
@@ -18,6 +19,10 @@ constant triangles, and where the chunk does not divide N a pad and a crop, so t
 cost is linear in N. They compute in float32 at least, under autocast too: decays are differences of sums, which
 bfloat16 cannot hold. Decays, dt and D go into the small factors (B, C, M): x is only ever read, by one product where
 a chunk holds all tokens.
+
+`segment_sums` takes a gap within a chunk as the sum of its own terms, a @ T with T (Q, Q * Q) constant, instead of as a
+difference of two long sums, which float16 cannot hold: for graphs whose tensors are float16. It costs Q^3 products a
+chunk, head and direction. Between chunks, where it costs nothing to speak of, every gap is such a sum.
 """
 
 from typing import NamedTuple
@@ -25,6 +30,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 CARRY_GROUP = 32
@@ -59,24 +65,29 @@ def scan_sequential(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: T
     return torch.stack(outputs, dim=1) + D[:, None] * x
 
 
-def scan_chunked(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, chunk: int) -> Tensor:
+def scan_chunked(
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, chunk: int, segment_sums: bool = False
+) -> Tensor:
     """`scan_sequential` by chunks of `chunk` tokens; any N, padded and cropped where chunk does not divide it.
 
-    Shapes as in `scan_sequential`; the result is float32 at least.
+    Shapes as in `scan_sequential`; the result is float32 at least. segment_sums: see the module.
 
     Raises:
         ValueError: chunk < 1.
     """
-    return _mix(x, (Selection(dt, A, B, C),), (False,), D, chunk)
+    return _mix(x, (Selection(dt, A, B, C),), (False,), D, chunk, segment_sums)
 
 
-def scan_pair(x: Tensor, forward: Selection, backward: Selection, D: Tensor | None, chunk: int) -> Tensor:
+def scan_pair(
+    x: Tensor, forward: Selection, backward: Selection, D: Tensor | None, chunk: int, segment_sums: bool = False
+) -> Tensor:
     """Sum of a forward and a backward scan over one layout of the tokens, reading x once for both.
 
     Equals `scan_sequential(x, *forward, D_f) + flip(scan_sequential(flip(x), *flip(backward), D_b))`, D = D_f + D_b.
 
     Args:
         x: (G, N, H, P). forward, backward: one `Selection` each. D: (H,), the sum of both skips, or None for no skip.
+        segment_sums: see the module.
 
     Returns:
         y: (G, N, H, P), dtype of x, float32 at least.
@@ -84,11 +95,16 @@ def scan_pair(x: Tensor, forward: Selection, backward: Selection, D: Tensor | No
     Raises:
         ValueError: chunk < 1.
     """
-    return _mix(x, (forward, backward), (False, True), D, chunk)
+    return _mix(x, (forward, backward), (False, True), D, chunk, segment_sums)
 
 
 def _mix(
-    x: Tensor, selections: tuple[Selection, ...], reverse: tuple[bool, ...], D: Tensor | None, chunk: int
+    x: Tensor,
+    selections: tuple[Selection, ...],
+    reverse: tuple[bool, ...],
+    D: Tensor | None,
+    chunk: int,
+    segment_sums: bool,
 ) -> Tensor:
     """Sum over directions of C . h, and D x."""
     if chunk < 1:
@@ -97,15 +113,15 @@ def _mix(
     selections = tuple(Selection(*map(_at_least_float32, selection)) for selection in selections)
     if torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type):
         with torch.autocast(x.device.type, enabled=False):
-            return _mix(x, selections, reverse, D, chunk)
+            return _mix(x, selections, reverse, D, chunk, segment_sums)
     G, N, H, P = x.shape
     Q = min(chunk, N)
     K = -(-N // Q)
     values = _chunks(x, K, Q).transpose(1, 2)
     parts = [_Chunk.of(selection, backwards, K, Q) for selection, backwards in zip(selections, reverse, strict=True)]
-    M = _token_mixing(parts)
+    M = _token_mixing(parts, _segment_gap(parts, reverse) if segment_sums else _difference_gap(parts))
     if D is not None:
-        M = M + D[:, None, None] * torch.tensor(np.eye(Q), dtype=D.dtype, device=D.device)
+        M = M + D[:, None, None] * _constant(np.eye(Q), D)
     y = M @ values
     if K > 1:
         y = y + _between_chunks(parts, reverse, values, G, K)
@@ -116,10 +132,11 @@ def _mix(
 class _Chunk(NamedTuple):
     """The small factors of one direction, per chunk (GK = G * K).
 
-    dt and L (GK, H, Q); B and C (GK, Q, S); CB (GK, Q, Q) is C B^T where a token may look, 0 elsewhere.
+    dt, a and L (GK, H, Q); B and C (GK, Q, S); CB (GK, Q, Q) is C B^T where a token may look, 0 elsewhere.
     """
 
     dt: Tensor
+    a: Tensor
     L: Tensor
     B: Tensor
     C: Tensor
@@ -131,31 +148,62 @@ class _Chunk(NamedTuple):
     def of(selection: Selection, backwards: bool, K: int, Q: int) -> "_Chunk":
         dt, A, B, C = (_chunks(item, K, Q) for item in selection)
         dt, a = dt.transpose(1, 2), (dt * A).transpose(1, 2)
-        past = torch.tensor(np.tri(Q), dtype=a.dtype, device=a.device)
-        if backwards:
-            past = past.T
+        past = _constant(_looks(Q, backwards), a)
         # A single matrix product LiteRT would turn into a layer, whose weight XNNPACK wants constant.
         CB = C @ B.transpose(1, 2) if len(C) > 1 else (C[:, :, None] * B[:, None]).sum(-1)
-        return _Chunk(dt, a @ past.T, B, C, CB * past, a.sum(-1))
+        return _Chunk(dt, a, a @ past.T, B, C, CB * past, a.sum(-1))
 
 
-def _token_mixing(parts: list[_Chunk]) -> Tensor:
-    """M (GK, H, Q, Q), summed over the directions: exp(L_i - L_j) C_i . B_j dt_j.
+def _token_mixing(parts: list[_Chunk], gap: Tensor) -> Tensor:
+    """M (GK, H, Q, Q), summed over the directions: exp(gap_ij) C_i . B_j dt_j."""
+    weights = [part.CB[:, None] * part.dt[..., None, :] for part in parts]
+    return torch.exp(gap) * (weights[0] if len(weights) == 1 else weights[0] + weights[1])
+
+
+def _difference_gap(parts: list[_Chunk]) -> Tensor:
+    """The gaps (GK, H, Q, Q) of all directions in one, from cumulative sums.
 
     A direction's L_i - L_j is its log-decay where it looks and positive elsewhere, where the opposite direction's, or
     zero, is smaller: one minimum serves both, and nothing can overflow before CB masks it.
     """
     gaps = [part.L[..., :, None] - part.L[..., None, :] for part in parts]
-    gap = torch.minimum(*gaps) if len(gaps) == 2 else torch.clamp(gaps[0], max=0.0)
-    weights = [part.CB[:, None] * part.dt[..., None, :] for part in parts]
-    return torch.exp(gap) * (weights[0] if len(weights) == 1 else weights[0] + weights[1])
+    return torch.minimum(*gaps) if len(gaps) == 2 else torch.clamp(gaps[0], max=0.0)
+
+
+def _segment_gap(parts: list[_Chunk], reverse: tuple[bool, ...]) -> Tensor:
+    """As `_difference_gap`, each gap the sum of its own terms: where a direction does not look, its T is 0."""
+    a = torch.cat([part.a for part in parts], dim=-1)
+    Q = a.shape[-1] // len(parts)
+    T = np.concatenate([_between(_looks(Q, backwards), _follows(Q, backwards)) for backwards in reverse])
+    return (a @ _constant(T, a)).reshape(*a.shape[:2], Q, Q)
+
+
+def _looks(Q: int, backwards: bool) -> NDArray[np.float64]:
+    """(Q, Q), 1 where token i looks at token j, itself included."""
+    return np.tri(Q).T if backwards else np.tri(Q)
+
+
+def _follows(Q: int, backwards: bool) -> NDArray[np.float64]:
+    """(Q, Q), 1 where token i is read after token j."""
+    return _looks(Q, backwards) - np.eye(Q)
+
+
+def _between(upto: NDArray[np.float64], since: NDArray[np.float64]) -> NDArray[np.float64]:
+    """T (Q, Q * Q): row q is 1 at the pairs (i, j) where upto[i, q] and since[q, j] are 1, both (Q, Q)."""
+    Q = len(upto)
+    return (upto.T[:, :, None] * since[:, None, :]).reshape(Q, Q * Q)
+
+
+def _constant(values: NDArray[np.float64], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device)
 
 
 def _between_chunks(parts: list[_Chunk], reverse: tuple[bool, ...], values: Tensor, G: int, K: int) -> Tensor:
     """What every token reads from the chunks before it (after it, for a backward direction): (GK, H, Q, P)."""
-    _, H, _, P = values.shape
+    _, H, Q, P = values.shape
     S = parts[0].B.shape[-1]
-    write = [p.B.transpose(1, 2)[:, None] * (p.dt * torch.exp(p.total[..., None] - p.L))[:, :, None] for p in parts]
+    ends = [p.a @ _constant(_follows(Q, backwards), p.a) for p, backwards in zip(parts, reverse, strict=True)]
+    write = [p.B.transpose(1, 2)[:, None] * (p.dt * torch.exp(e))[:, :, None] for p, e in zip(parts, ends, strict=True)]
     read = [p.C[:, None] * torch.exp(p.L)[..., None] for p in parts]
     added = torch.cat(write, dim=2) @ values
     states = []
@@ -177,16 +225,14 @@ def _carry(state: Tensor, total: Tensor, backwards: bool) -> Tensor:
     if pad := groups * R - K:
         state, total = F.pad(state, (0, 0, 0, pad)), F.pad(total, (0, pad))
     state, total = state.reshape(G * H, groups, R, width), total.reshape(G * H, groups, R)
-    before = torch.tensor(np.tri(R, k=-1), dtype=state.dtype, device=state.device)
-    if backwards:
-        before = before.T
-    E = total @ before.T
-    decay = before * torch.exp(torch.clamp(E[..., :, None] - (E + total)[..., None, :], max=0.0))
-    entry = decay @ state
+    follows = _follows(R, backwards)
+    gap = (total @ _constant(_between(follows, follows), total)).reshape(G * H, groups, R, R)
+    entry = (_constant(follows, state) * torch.exp(gap)) @ state
     if groups > 1:
-        whole = torch.exp(total.sum(-1, keepdim=True) - total - E)[..., None, :] @ state
+        whole = torch.exp(total @ _constant(follows, total))[..., None, :] @ state
         entering = _carry(whole.reshape(G, H, groups, width), total.sum(-1).reshape(G, H, groups), backwards)
-        entry = entry + torch.exp(E)[..., None] * entering.reshape(G * H, groups, 1, width)
+        passed = torch.exp(total @ _constant(follows.T, total))[..., None]
+        entry = entry + passed * entering.reshape(G * H, groups, 1, width)
     entry = entry.reshape(G, H, groups * R, width)
     return entry[:, :, :K] if pad else entry
 

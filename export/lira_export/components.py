@@ -30,8 +30,12 @@ class Component:
         return tuple(torch.zeros(spec.shape, dtype=DTYPES[spec.dtype]) for spec in self.inputs)
 
 
-def build_components(models: Models, resolution: int, names: tuple[str, ...] = COMPONENTS) -> list[Component]:
+def build_components(
+    models: Models, resolution: int, names: tuple[str, ...] = COMPONENTS, segment_sums: bool = False
+) -> list[Component]:
     """The components called `names`, and the image encoder where `models` have one, which is traced as it is.
+
+    segment_sums: as in `traceable_denoiser`.
 
     Raises:
         BadInput: the resolution (px) does not fit the latent's scale and patch.
@@ -40,7 +44,7 @@ def build_components(models: Models, resolution: int, names: tuple[str, ...] = C
     shape = kind.shape(resolution, resolution)
     makers = {
         "text_encoder": lambda: (models.text_encoder, traceable_text_encoder(models.text_encoder)),
-        "denoiser": lambda: (models.denoiser, traceable_denoiser(models.denoiser, shape[2:])),
+        "denoiser": lambda: (models.denoiser, traceable_denoiser(models.denoiser, shape[2:], segment_sums)),
         "decoder": lambda: (models.decoder, traceable_decoder(models.decoder, shape[2:])),
     }
     specs = interface(shape, kind.scale, models.text_encoder.width)

@@ -106,12 +106,15 @@ def test_a_sample_stops_at_the_first_open_gate_after_two_steps() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("segment_sums", [False, True])
 @pytest.mark.parametrize(("patch_size", "size"), [(1, (6, 6)), (2, (8, 8)), (2, (4, 12)), (4, (16, 8)), (1, (70, 3))])
-def test_the_traceable_denoiser_equals_the_eager_one(patch_size: int, size: tuple[int, int]) -> None:
+def test_the_traceable_denoiser_equals_the_eager_one(
+    patch_size: int, size: tuple[int, int], segment_sums: bool
+) -> None:
     eager = model(patch_size)
     inputs = (torch.randn(1, 4, *size), torch.rand(1), torch.randn(1, 77, 32))
     v, info = eager(*inputs)
-    velocity, steps = traceable_denoiser(eager, size)(*inputs)
+    velocity, steps = traceable_denoiser(eager, size, segment_sums)(*inputs)
     assert v.abs().max() > 0.01
     assert float((velocity - v).abs().max()) <= 1e-5
     assert steps.tolist() == info["total_steps"].tolist() and steps.dtype == torch.int32

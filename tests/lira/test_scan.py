@@ -1,13 +1,15 @@
 """The chunked and paired scans against the recurrence, in float64."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from lira.scan import Selection, scan_chunked, scan_pair, scan_sequential
 
@@ -102,8 +104,57 @@ def test_chunked_equals_sequential_for_any_length_and_chunk(case: Case, chunk: i
 def test_a_pair_equals_a_forward_and_a_flipped_recurrence(case: Case, chunk: int) -> None:
     x, forward, D = draw(case)
     backward = draw(case._replace(seed=case.seed + 1))[1]
-    gap = scan_pair(x, forward, backward, D, chunk) - two_recurrences(x, forward, backward, D)
-    assert float(gap.abs().max()) <= TOLERANCE
+    wanted = two_recurrences(x, forward, backward, D)
+    assert float((scan_pair(x, forward, backward, D, chunk) - wanted).abs().max()) <= TOLERANCE
+
+
+@hard_cases
+@settings(max_examples=10, deadline=None)
+@given(case=lengths(100), chunk=st.integers(1, 64))
+def test_segment_sums_equal_the_recurrence_in_one_direction_and_in_two(case: Case, chunk: int) -> None:
+    x, forward, D = draw(case)
+    backward = draw(case._replace(seed=case.seed + 1))[1]
+    one = scan_chunked(x, *forward, D, chunk, segment_sums=True) - scan_sequential(x, *forward, D)
+    two = scan_pair(x, forward, backward, D, chunk, segment_sums=True) - two_recurrences(x, forward, backward, D)
+    assert max(float(one.abs().max()), float(two.abs().max())) <= TOLERANCE
+
+
+class RoundedToHalf(TorchDispatchMode):
+    """Every result of an operation is rounded to float16; sums within one are not."""
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return tree_map_only(Tensor, self._rounded, op(*args, **(kwargs or {})))
+
+    @staticmethod
+    def _rounded(item: Tensor) -> Tensor:
+        return item.half().to(item.dtype) if item.is_floating_point() else item
+
+
+def error_in_half(N: int, chunk: int, segment_sums: bool) -> float:
+    """RMS error of a pair, relative, for steps and rates at the upper end of those that a fresh model draws."""
+    generator = torch.Generator().manual_seed(5)
+    G, H, P, S = 2, 2, 16, 16
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    def selection() -> Selection:
+        dt = 0.4 + 0.1 * torch.rand(G, N, H, generator=generator, dtype=torch.float64)
+        rounded = (dt, -2 * torch.exp(0.2 * normal(G, N, H)), normal(G, N, S) / S**0.5, normal(G, N, S) / S**0.5)
+        return Selection(*(item.half().double() for item in rounded))
+
+    x, forward, backward = normal(G, N, H, P).half().double(), selection(), selection()
+    wanted = two_recurrences(x, forward, backward, torch.zeros(H, dtype=torch.float64))
+    with RoundedToHalf():
+        found = scan_pair(x, forward, backward, None, chunk, segment_sums)
+    return float((found - wanted).square().mean().sqrt() / wanted.square().mean().sqrt())
+
+
+@pytest.mark.parametrize("N", [64, 256])
+def test_segment_sums_are_five_times_closer_in_float16(N: int) -> None:
+    exact = error_in_half(N, 64, segment_sums=True)
+    assert exact <= 1e-3
+    assert error_in_half(N, 64, segment_sums=False) >= 5 * exact
 
 
 def gradients_agree(found: Callable[..., Tensor], wanted: Callable[..., Tensor], leaves: list[Tensor]) -> None:

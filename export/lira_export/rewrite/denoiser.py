@@ -17,13 +17,17 @@ from torch import Tensor, nn
 from lira.layers import LAYOUTS, HyperConnection, SelectiveScan2D, sincos_positions
 from lira.model import Block, LiRAModel, TimeEmbedding
 from lira.presets import Preset
-from lira.reasoning import HALT_ABOVE, LEAST_STEPS, Reasoned, ReasoningLoop
-from lira.scan import scan_pair
+from lira.reasoning import HALT_ABOVE, LEAST_STEPS, OVERVIEW_SIDE, Reasoned, ReasoningLoop
+from lira.scan import Selection, scan_chunked, scan_pair
 from lira_export.rewrite.streams import StreamPlan, Update, plan_streams
 
 
 class TraceableReasoning(ReasoningLoop):
     """The loop unrolled to its most steps; bit for bit the plan and the step count of the early exit."""
+
+    def __init__(self, preset: Preset, d_text: int, segment_sums: bool = False) -> None:
+        super().__init__(preset, d_text)
+        self.segment_sums = segment_sums
 
     def forward(self, tokens: Tensor, text: Tensor, time: Tensor) -> Reasoned:
         """As `ReasoningLoop.forward`, without control flow that depends on data."""
@@ -39,6 +43,9 @@ class TraceableReasoning(ReasoningLoop):
                 alive = alive * (1 - opened(s))
         return Reasoned(r, steps[:, 0])
 
+    def _scan(self, x: Tensor, selection: Selection) -> Tensor:
+        return scan_chunked(x, *selection, self.D, OVERVIEW_SIDE**2, self.segment_sums)
+
 
 def opened(s: Tensor) -> Tensor:
     """1 where a stop gate s, at most 1, is above tau and 0 elsewhere, exactly: comparisons are not lowered everywhere.
@@ -53,6 +60,10 @@ def opened(s: Tensor) -> Tensor:
 class TraceableScan(SelectiveScan2D):
     """Rows are (h, w, H, P) and columns (w, h, H, P) views of one tensor, the batch of 1 being left out."""
 
+    def __init__(self, preset: Preset, segment_sums: bool) -> None:
+        super().__init__(preset)
+        self.segment_sums = segment_sums
+
     def forward(self, u: Tensor) -> Tensor:
         """u: (1, h, w, d) -> (1, h, w, d)."""
         x = self.value(u)
@@ -61,17 +72,18 @@ class TraceableScan(SelectiveScan2D):
         dt, A = (item[0].chunk(LAYOUTS, dim=-1) for item in self.steps_and_decays(u))
         rows = self.selections(maps[0], dt[0], A[0])
         columns = self.selections(*(item.transpose(0, 1) for item in (maps[1], dt[1], A[1])))
-        change = scan_pair(heads, *rows, self.skip(), self.chunk)
-        change = change + scan_pair(heads.transpose(0, 1), *columns, None, self.chunk).transpose(0, 1)
+        change = scan_pair(heads, *rows, self.skip(), self.chunk, self.segment_sums)
+        across = scan_pair(heads.transpose(0, 1), *columns, None, self.chunk, self.segment_sums)
+        change = change + across.transpose(0, 1)
         return self.out_proj(x + torch.sigmoid(self.gate(u)) * change.reshape(x.shape))
 
 
 class TraceableBlock(Block):
     """Twin of `lira.model.Block`, on what its sublayers read instead of on the streams."""
 
-    def __init__(self, preset: Preset, index: int, d_text: int) -> None:
+    def __init__(self, preset: Preset, index: int, d_text: int, segment_sums: bool) -> None:
         super().__init__(preset, index, d_text)
-        self.scan = TraceableScan(preset)
+        self.scan = TraceableScan(preset, segment_sums)
 
     def connections(self) -> list[HyperConnection]:
         """Of the block's sublayers, in order."""
@@ -117,7 +129,7 @@ class TraceableDenoiser(nn.Module):
     plan: StreamPlan
     positions: Tensor
 
-    def __init__(self, eager: LiRAModel, latent_hw: tuple[int, int]) -> None:
+    def __init__(self, eager: LiRAModel, latent_hw: tuple[int, int], segment_sums: bool) -> None:
         super().__init__()
         self.preset = preset = eager.preset
         self.patch_size = p = eager.patch_size
@@ -126,8 +138,8 @@ class TraceableDenoiser(nn.Module):
         self.patch_embedding = nn.Conv2d(eager.in_channels, preset.d_model, p, stride=p)
         self.text_norm = nn.LayerNorm(eager.d_text)
         self.time_embedding = TimeEmbedding(preset.d_cond)
-        self.reasoning = TraceableReasoning(preset, eager.d_text)
-        self.blocks = nn.ModuleList(TraceableBlock(preset, i, eager.d_text) for i in range(preset.blocks))
+        self.reasoning = TraceableReasoning(preset, eager.d_text, segment_sums)
+        self.blocks = nn.ModuleList(TraceableBlock(preset, i, eager.d_text, segment_sums) for i in range(preset.blocks))
         self.final_modulation = nn.Linear(preset.d_cond, 2 * preset.d_model)
         self.final_proj = nn.Linear(preset.d_model, p**2 * eager.in_channels)
 
@@ -156,10 +168,13 @@ class TraceableDenoiser(nn.Module):
         return r
 
 
-def traceable_denoiser(eager: LiRAModel, latent_hw: tuple[int, int]) -> TraceableDenoiser:
-    """The twin of `eager` with its weights, in evaluation mode. Raises BadInput as `plan_streams` does."""
+def traceable_denoiser(eager: LiRAModel, latent_hw: tuple[int, int], segment_sums: bool = False) -> TraceableDenoiser:
+    """The twin of `eager` with its weights, in evaluation mode; segment_sums: see `lira.scan`, for float16 graphs.
+
+    Raises BadInput as `plan_streams` does.
+    """
     with torch.device("meta"):
-        twin = TraceableDenoiser(eager, latent_hw)
+        twin = TraceableDenoiser(eager, latent_hw, segment_sums)
     twin.load_state_dict(eager.state_dict(), strict=True, assign=True)
     twin.positions = sincos_positions(*twin.grid, twin.preset.d_model)[None].to(eager.final_proj.weight)
     twin.time_embedding.frequencies = eager.time_embedding.frequencies
