@@ -22,7 +22,7 @@ from lira_runtime.memory import release
 def test_a_loaded_graph_returns_its_named_outputs(toy_bundle: Path) -> None:
     bundle = Bundle.open(toy_bundle)
     backend = OnnxBackend()
-    backend.load(bundle.component("decoder"), bundle.graph("decoder"))
+    backend.load(bundle.graph("decoder"), bundle.path)
     latent = np.arange(4 * 64, dtype=np.float32).reshape(1, 4, 8, 8) / 256
     image = backend.run({"latent": latent})["image"]
     assert image.shape == (1, 3, 16, 16)
@@ -32,37 +32,37 @@ def test_a_loaded_graph_returns_its_named_outputs(toy_bundle: Path) -> None:
 def test_only_one_graph_is_held_at_a_time(toy_bundle: Path) -> None:
     bundle = Bundle.open(toy_bundle)
     backend = OnnxBackend()
-    backend.load(bundle.component("decoder"), bundle.graph("decoder"))
+    backend.load(bundle.graph("decoder"), bundle.path)
     with pytest.raises(RuntimeError, match="unload"):
-        backend.load(bundle.component("denoiser"), bundle.graph("denoiser"))
+        backend.load(bundle.graph("denoiser"), bundle.path)
     backend.unload()
     with pytest.raises(RuntimeError, match="load a graph"):
         backend.run({})
-    backend.load(bundle.component("denoiser"), bundle.graph("denoiser"))
+    backend.load(bundle.graph("denoiser"), bundle.path)
 
 
 def test_bytes_that_are_no_graph_are_damaged(toy_bundle: Path) -> None:
     bundle = Bundle.open(toy_bundle)
-    bundle.graph("decoder").write_bytes(b"no graph at all")
+    (toy_bundle / "decoder.onnx").write_bytes(b"no graph at all")
     with pytest.raises(DamagedBundle, match=r"decoder\.onnx"):
-        OnnxBackend().load(bundle.component("decoder"), bundle.graph("decoder"))
+        OnnxBackend().load(bundle.graph("decoder"), bundle.path)
 
 
 def test_a_graph_that_differs_from_its_entry_is_damaged(toy_bundle: Path) -> None:
     bundle = Bundle.open(toy_bundle)
-    with pytest.raises(DamagedBundle, match="inputs"):
-        OnnxBackend().load(bundle.component("decoder"), bundle.graph("text_encoder"))
-    entry = bundle.component("decoder")
-    taller = msgspec.structs.replace(entry.outputs[0], shape=(1, 3, 32, 16))
-    with pytest.raises(DamagedBundle, match="outputs"):
-        OnnxBackend().load(msgspec.structs.replace(entry, outputs=(taller,)), bundle.graph("decoder"))
+    graph = bundle.graph("decoder")
+    with pytest.raises(DamagedBundle, match=r"inputs of the graph text_encoder\.onnx"):
+        OnnxBackend().load(msgspec.structs.replace(graph, path="text_encoder.onnx"), bundle.path)
+    taller = msgspec.structs.replace(graph.outputs[0], shape=(1, 3, 32, 16))
+    with pytest.raises(DamagedBundle, match=r"outputs of the graph decoder\.onnx"):
+        OnnxBackend().load(msgspec.structs.replace(graph, outputs=(taller,)), bundle.path)
 
 
 @pytest.fixture
 def loaded(toy_bundle: Path) -> OnnxBackend:
     bundle = Bundle.open(toy_bundle)
     backend = OnnxBackend()
-    backend.load(bundle.component("decoder"), bundle.graph("decoder"))
+    backend.load(bundle.graph("decoder"), bundle.path)
     return backend
 
 

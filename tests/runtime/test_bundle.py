@@ -3,6 +3,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from toy_bundle import write_toy_bundle
 
 from lira_runtime import manifest as m
 from lira_runtime.bundle import Bundle
@@ -13,9 +14,24 @@ from lira_runtime.files import sha256_of
 def test_an_untouched_bundle_opens(toy_bundle: Path) -> None:
     bundle = Bundle.open(toy_bundle)
     assert bundle.digest == sha256_of(toy_bundle / "manifest.json")
-    assert bundle.graph("denoiser") == toy_bundle / "denoiser.onnx"
+    assert bundle.graph("denoiser").path == "denoiser.onnx"
     assert bundle.tokenizer_path() == toy_bundle / "tokenizer.json"
     bundle.require_whole()
+
+
+def test_each_resolution_has_its_graph_and_the_first_is_the_default(tmp_path: Path) -> None:
+    write_toy_bundle(tmp_path / "bundle", resolutions=(32, 16))
+    bundle = Bundle.open(tmp_path / "bundle")
+    assert (bundle.resolution(None), bundle.resolution(16)) == (32, 16)
+    for asked, side in ((None, 32), (32, 32), (16, 16)):
+        assert bundle.graph("denoiser", asked).inputs[0].shape == (1, 4, side // 2, side // 2)
+        assert bundle.graph("decoder", asked).outputs[0].shape == (1, 3, side, side)
+        assert bundle.graph("text_encoder", asked) == bundle.component("text_encoder").graphs[0]
+    for wrong in (8, 64, 0):
+        with pytest.raises(BadInput, match=f"draws at 32, 16 px, not at {wrong}"):
+            bundle.graph("denoiser", wrong)
+        with pytest.raises(BadInput, match=f"draws at 32, 16 px, not at {wrong}"):
+            bundle.resolution(wrong)
 
 
 def test_a_missing_bundle_is_bad_input(tmp_path: Path) -> None:

@@ -76,6 +76,23 @@ def test_without_flags_the_image_has_seed_0_and_the_bundles_defaults(toy_bundle:
     assert_exact_pixels(pixels, toy_image(toy_steps("a cat", 0, STEPS, GUIDANCE, METHOD)[1]))
 
 
+def test_a_resolution_of_several_is_drawn_and_another_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, out = tmp_path / "bundle", tmp_path / "a.png"
+    write_toy_bundle(bundle, with_encoder=True, resolutions=(16, 24))
+    assert_refused(run(bundle, "a cat", "--out", out, "--resolution", "0"), 2, tmp_path, capsys)
+    code = run(bundle, "a cat", "--out", out, "--resolution", "32")
+    assert "draws at 16, 24 px, not at 32" in assert_refused(code, 2, tmp_path, capsys)
+    assert run(bundle, "a cat", "--out", out, "--resolution", "24") == 0
+    with Image.open(out) as image:
+        pixels = np.asarray(image)
+    assert_exact_pixels(pixels, toy_image(toy_steps("a cat", 0, STEPS, GUIDANCE, METHOD, side=24)[1]))
+    assert run(bundle, "a cat", "--image", out, "--out", tmp_path / "b.png", "--resolution", "24") == 0
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.size == (24, 24)
+
+
 def test_json_is_one_object_on_stdout_and_lines_on_stderr(
     toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,7 +186,7 @@ def test_one_flipped_byte_is_a_damaged_bundle(
     assert name in assert_refused(code, 5, tmp_path, capsys)
 
 
-@pytest.mark.parametrize("manifest", [b"", b"{}", b"not json", b'{"format_version": 99}'])
+@pytest.mark.parametrize("manifest", [b"", b"{}", b"not json", b'{"format_version": 2}', b'{"format_version": 99}'])
 def test_a_damaged_manifest_is_a_damaged_bundle(
     toy_bundle: Path, tmp_path: Path, manifest: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,29 +11,46 @@ from lira_runtime.interface import COMPONENTS, IMAGE_ENCODER, TensorSpec, interf
 SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
 
 
-def _example(names: tuple[str, ...] = COMPONENTS) -> dict[str, Any]:
-    tensors_of = interface((1, 4, 8, 8), 2, 16)
-
+def _example(names: tuple[str, ...] = COMPONENTS, resolutions: tuple[int, ...] = (16,)) -> dict[str, Any]:
     def tensors(specs: tuple[TensorSpec, ...]) -> list[dict[str, Any]]:
         return [{"name": s.name, "shape": list(s.shape), "dtype": s.dtype} for s in specs]
 
+    def path(name: str, side: int | None) -> str:
+        return f"{name}.onnx" if side in (None, resolutions[0]) else f"{name}-{side}.onnx"
+
+    def graph(name: str, side: int | None) -> dict[str, Any]:
+        latent = (side or resolutions[0]) // 2
+        inputs, outputs = map(tensors, interface((1, 4, latent, latent), 2, 16)[name])
+        return {"path": path(name, side), "entry": "main", "resolution": side, "inputs": inputs, "outputs": outputs}
+
     def component(name: str) -> dict[str, Any]:
+        sides = (None,) if name == "text_encoder" else resolutions
         return {
             "name": name,
-            "files": [{"path": f"{name}.onnx", "bytes": 3, "sha256": "ab" * 32}],
-            "inputs": tensors(tensors_of[name][0]),
-            "outputs": tensors(tensors_of[name][1]),
+            "graphs": [graph(name, side) for side in sides],
+            "files": [{"path": path(name, side), "bytes": 3, "sha256": "ab" * 32} for side in sides],
             "recipe": "int8",
-            "parity": {"fp32_max_abs": 1e-5, "quantized_psnr_db": 40.0, "threshold_db": 35.0, "passed": True},
-            "weight_bytes": {"int8": 10},
+            "parity": {
+                "float32_max_abs": 1e-5,
+                "psnr_db": 40.0,
+                "cosine": 0.9999,
+                "threshold_db": 35.0,
+                "passed": True,
+            },
+            "contents": {
+                "ops": {"MatMulInteger": 2, "Add": 1},
+                "products": {"int8": 2},
+                "weight_bytes": {"int8": 10},
+                "loaded_bytes": 20,
+            },
         }
 
     return {
-        "format_version": 1,
+        "format_version": 3,
         "target": "onnx",
         "preset": "nano",
         "latent": {"name": "f8c4", "channels": 4, "scale": 2, "patch_size": 2},
-        "resolution": 16,
+        "resolutions": list(resolutions),
         "sampler": {"method": "dpm", "steps": 20, "shift": 3.0, "guidance": 4.0},
         "tokenizer": {"path": "tokenizer.json", "bytes": 3, "sha256": "cd" * 32},
         "components": [component(name) for name in names],
@@ -43,6 +60,16 @@ def _example(names: tuple[str, ...] = COMPONENTS) -> dict[str, Any]:
             "sha256": "ef" * 32,
             "shape": [1, 77, 16],
             "dtype": "float32",
+        },
+        "trajectory": {
+            "prompt": "a cat",
+            "seed": 0,
+            "steps": 2,
+            "guidance": 4.0,
+            "drift_db": [50.0, 45.5],
+            "image_psnr_db": 44.0,
+            "threshold_db": 30.0,
+            "passed": True,
         },
         "tools": {"torch": "2.13.0"},
         "source": {"digest": "00" * 32, "weights": "demo"},
@@ -57,7 +84,8 @@ def test_a_good_manifest_survives_saving_and_loading(tmp_path: Path) -> None:
     manifest = _decode(_example())
     m.save(manifest, tmp_path)
     assert m.load(tmp_path) == manifest
-    assert manifest.latent_shape == (1, 4, 8, 8)
+    assert manifest.latent_shape(16) == (1, 4, 8, 8) and manifest.latent_shape(32) == (1, 4, 16, 16)
+    assert manifest.trajectory is not None and manifest.trajectory.drift_db == (50.0, 45.5)
     assert [f.path for f in manifest.files()][0] == "tokenizer.json"
 
 
@@ -76,17 +104,36 @@ def test_a_path_that_could_leave_the_bundle_is_refused(path: str) -> None:
     [
         (["format_version"], "1"),
         (["target"], "exe"),
-        (["resolution"], 0),
-        (["resolution"], 15),
+        (["resolutions"], []),
+        (["resolutions"], [0]),
+        (["resolutions"], [15]),
+        (["resolutions"], [16, 16]),
+        (["resolutions"], [16, 32]),
+        (["resolutions"], [32]),
+        (["resolution"], 16),
+        (["requires"], ""),
         (["surprise"], 1),
         (["components"], []),
         (["components", 0, "files"], []),
+        (["components", 0, "graphs"], []),
+        (["components", 0, "graphs", 0, "resolution"], 16),
+        (["components", 1, "graphs", 0, "resolution"], None),
+        (["components", 1, "graphs", 0, "resolution"], 32),
+        (["components", 1, "graphs", 0, "entry"], ""),
+        (["components", 1, "graphs", 0, "path"], "decoder.onnx"),
+        (["components", 1, "graphs", 0, "path"], "denoiser"),
+        (["components", 1, "graphs", 0, "path"], "../denoiser.onnx"),
+        (["components", 1, "contents", "weight_bytes", "int8"], -1),
+        (["components", 1, "contents", "loaded_bytes"], "much"),
+        (["components", 1, "parity", "float32_max_abs"], -1e-5),
+        (["trajectory", "steps"], 0),
+        (["trajectory", "seed"], -1),
         (["components", 0, "name"], "denoiser"),
         (["components", 0, "name"], "upscaler"),
-        (["components", 1, "inputs", 0, "shape"], [1, 4, 8, 9]),
-        (["components", 1, "inputs", 0, "name"], "sample"),
-        (["components", 1, "inputs", 2, "shape"], [1, 77, 17]),
-        (["components", 2, "outputs", 0, "dtype"], "float16"),
+        (["components", 1, "graphs", 0, "inputs", 0, "shape"], [1, 4, 8, 9]),
+        (["components", 1, "graphs", 0, "inputs", 0, "name"], "sample"),
+        (["components", 1, "graphs", 0, "inputs", 2, "shape"], [1, 77, 17]),
+        (["components", 2, "graphs", 0, "outputs", 0, "dtype"], "float16"),
         (["components", 0, "files", 0, "sha256"], "AB" * 32),
         (["components", 0, "files", 0, "bytes"], -1),
         (["components", 0, "files", 0, "path"], "tokenizer.json"),
@@ -120,9 +167,45 @@ def test_what_is_not_a_manifest_is_refused(data: bytes) -> None:
         m.decode(data)
 
 
-def test_a_newer_format_is_named_even_with_unknown_fields() -> None:
-    with pytest.raises(DamagedBundle, match="format version 3"):
-        _decode({"format_version": 3, "something": "new"})
+@pytest.mark.parametrize(("version", "hint"), [(1, "export the bundle again"), (2, "again"), (4, "a newer LiRA")])
+def test_another_format_is_named_even_with_unknown_fields_and_what_to_do_is_said(version: int, hint: str) -> None:
+    with pytest.raises(DamagedBundle, match=f"format version {version}.*{hint}"):
+        _decode({"format_version": version, "something": "else"})
+
+
+def test_a_graph_for_every_resolution_in_their_order() -> None:
+    example = _example(resolutions=(16, 32))
+    manifest = _decode(example)
+    assert [graph.resolution for graph in manifest.components[0].graphs] == [None]
+    assert [(g.resolution, g.inputs[0].shape) for g in manifest.components[1].graphs] == [
+        (16, (1, 4, 8, 8)),
+        (32, (1, 4, 16, 16)),
+    ]
+    example["components"][1]["graphs"].reverse()
+    with pytest.raises(DamagedBundle, match="graphs of denoiser are not those of the bundle's resolutions"):
+        _decode(example)
+    del example["components"][1]["graphs"][0]
+    with pytest.raises(DamagedBundle, match="graphs of denoiser"):
+        _decode(example)
+
+
+def test_each_graph_has_the_tensors_of_its_own_resolution() -> None:
+    example = _example(resolutions=(16, 32))
+    graphs = example["components"][2]["graphs"]
+    graphs[1]["outputs"] = graphs[0]["outputs"]
+    with pytest.raises(DamagedBundle, match="tensors of decoder"):
+        _decode(example)
+
+
+def test_a_graph_opens_a_folder_that_its_files_lie_in_and_no_other() -> None:
+    example = _example()
+    denoiser = example["components"][1]
+    denoiser["graphs"][0]["path"] = "denoiser.mlpackage"
+    denoiser["files"][0]["path"] = "denoiser.mlpackage/Data/model.mlmodel"
+    assert _decode(example).components[1].graphs[0].path == "denoiser.mlpackage"
+    denoiser["files"][0]["path"] = "denoiser.mlpackages/model.mlmodel"
+    with pytest.raises(DamagedBundle, match="opens 'denoiser.mlpackage', which is none of its files"):
+        _decode(example)
 
 
 def test_two_of_three_components_must_say_partial() -> None:
@@ -133,27 +216,23 @@ def test_two_of_three_components_must_say_partial() -> None:
     assert _decode({**example, "partial": True}).partial
 
 
-def test_an_image_encoder_is_a_fourth_component_of_format_version_2() -> None:
-    example = _example((*COMPONENTS, IMAGE_ENCODER))
-    with pytest.raises(DamagedBundle, match="format version 1"):
-        _decode(example)
-    manifest = _decode({**example, "format_version": 2})
+def test_an_image_encoder_is_an_optional_fourth_component() -> None:
+    manifest = _decode(_example((*COMPONENTS, IMAGE_ENCODER)))
     encoder = manifest.components[3]
     assert not manifest.partial and encoder.name == "image_encoder"
-    assert [(t.name, t.shape, t.dtype) for t in encoder.inputs] == [("image", (1, 3, 16, 16), "float32")]
-    assert [(t.name, t.shape, t.dtype) for t in encoder.outputs] == [("latent", (1, 4, 8, 8), "float32")]
-    assert (m.format_version_for(manifest.components), m.format_version_for(manifest.components[:3])) == (2, 1)
+    (graph,) = encoder.graphs
+    assert [(t.name, t.shape, t.dtype) for t in graph.inputs] == [("image", (1, 3, 16, 16), "float32")]
+    assert [(t.name, t.shape, t.dtype) for t in graph.outputs] == [("latent", (1, 4, 8, 8), "float32")]
 
 
 def test_an_image_encoder_does_not_stand_in_for_another_component() -> None:
-    example = {**_example((*COMPONENTS[:2], IMAGE_ENCODER)), "format_version": 2}
     with pytest.raises(DamagedBundle, match="lacks the component decoder"):
-        _decode(example)
+        _decode(_example((*COMPONENTS[:2], IMAGE_ENCODER)))
 
 
 def test_an_image_encoder_of_another_size_is_refused() -> None:
-    example = {**_example((*COMPONENTS, IMAGE_ENCODER)), "format_version": 2}
-    example["components"][3]["inputs"][0]["shape"] = [1, 3, 16, 32]
+    example = _example((*COMPONENTS, IMAGE_ENCODER))
+    example["components"][3]["graphs"][0]["inputs"][0]["shape"] = [1, 3, 16, 32]
     with pytest.raises(DamagedBundle, match="image_encoder"):
         _decode(example)
 

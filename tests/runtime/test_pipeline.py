@@ -13,7 +13,7 @@ from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, ParityLost
 from lira_runtime.image import to_pixels
-from lira_runtime.manifest import Component
+from lira_runtime.manifest import Graph
 from lira_runtime.pipeline import (
     DenoisingStep,
     ImageReady,
@@ -34,9 +34,9 @@ class Recording:
         self.inner = OnnxBackend()
         self.diary: list[str] = []
 
-    def load(self, component: Component, graph: Path) -> None:
-        self.diary.append(f"load {component.name}")
-        self.inner.load(component, graph)
+    def load(self, graph: Graph, directory: Path) -> None:
+        self.diary.append(f"load {graph.path.removesuffix('.onnx')}")
+        self.inner.load(graph, directory)
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         self.diary.append("run")
@@ -75,6 +75,26 @@ def test_what_a_request_leaves_open_is_the_bundles_own_default(toy_bundle: Path)
 def test_a_requests_own_shift_is_used(toy_bundle: Path) -> None:
     result = final(Pipeline(Bundle.open(toy_bundle)), Request("a cat", steps=4, guidance=2.0, shift=1.5))
     np.testing.assert_allclose(result.latent, toy_steps("a cat", 0, 4, 2.0, METHOD, 1.5)[1], rtol=0, atol=2e-5)
+
+
+def test_a_bundle_of_several_resolutions_draws_at_the_one_asked_for(tmp_path: Path) -> None:
+    write_toy_bundle(tmp_path / "bundle", resolutions=(16, 24))
+    bundle = Bundle.open(tmp_path / "bundle")
+    for asked, side in ((None, 16), (24, 24)):
+        result = final(Pipeline(bundle, resolution=asked), Request("a cat", 7, 4, 2.0, "dpm"))
+        _, latent = toy_steps("a cat", 7, 4, 2.0, "dpm", side=side)
+        assert result.image.shape == (side, side, 3)
+        np.testing.assert_allclose(result.latent, latent, rtol=0, atol=2e-5)
+        assert_exact_pixels(result.image, toy_image(latent))
+    backend = Recording()
+    final(Pipeline(bundle, backend, resolution=24), Request("a cat", steps=1))
+    assert [line for line in backend.diary if "load " in line] == [
+        "load text_encoder",
+        "load denoiser-24",
+        "load decoder-24",
+    ]
+    with pytest.raises(BadInput, match="draws at 16, 24 px, not at 32"):
+        Pipeline(bundle, resolution=32)
 
 
 def test_each_steps_preview_is_the_samplers(toy_bundle: Path) -> None:

@@ -8,6 +8,7 @@ image_encoder, where asked for: the decoder's inverse on the means of 2 x 2 pixe
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,39 +30,51 @@ MEAN, SPREAD = 0.7, 0.3
 # No two channels, and no two rows, are decoded alike; one channel is upside down. Values leave [0, 1] at both ends.
 GAINS = np.array([0.5, 1.0, -0.7], np.float32).reshape(1, 3, 1, 1)
 OFFSETS = np.array([-0.6, -0.9, 1.6], np.float32).reshape(1, 3, 1, 1)
-RAMP = np.linspace(-0.4, 0.4, RESOLUTION, dtype=np.float32).reshape(1, 1, RESOLUTION, 1)
+
+
+def ramp(side: int) -> np.ndarray:
+    """(1, 1, side, 1), down the rows of a picture of `side` px."""
+    return np.linspace(-0.4, 0.4, side, dtype=np.float32).reshape(1, 1, side, 1)
+
+
+RAMP = ramp(RESOLUTION)
 
 _ONNX_TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
 _BALLAST = np.linspace(-0.5, 0.5, 4096, dtype=np.float32)  # dead weight, so that a flipped byte has somewhere to land
 _Body = tuple[list[onnx.NodeProto], dict[str, np.ndarray]]
 
 
-def write_toy_bundle(goal: Path, denoiser_gain: float = 1.0, with_encoder: bool = False) -> None:
+def write_toy_bundle(
+    goal: Path, denoiser_gain: float = 1.0, with_encoder: bool = False, resolutions: tuple[int, ...] = (RESOLUTION,)
+) -> None:
     """Write the bundle; a denoiser_gain of infinity makes a denoiser that returns no numbers."""
-    tensors = interface(LATENT_SHAPE, SCALE, D_TEXT)
-    nodes = {"text_encoder": _text_encoder(), "denoiser": _denoiser(denoiser_gain), "decoder": _decoder()}
+    bodies: dict[str, Callable[[int], _Body]] = {
+        "text_encoder": lambda side: _text_encoder(),
+        "denoiser": lambda side: _denoiser(denoiser_gain),
+        "decoder": _decoder,
+    }
     if with_encoder:
-        nodes[IMAGE_ENCODER] = _image_encoder()
+        bodies[IMAGE_ENCODER] = _image_encoder
     with atomic_directory(goal) as directory:
         ClipTokenizer.vendored().save(directory / "tokenizer.json")
-        components = []
-        for name, body in nodes.items():
-            inputs, outputs = tensors[name]
-            files = _save_graph(directory, name, inputs, outputs, body)
-            components.append(_component(name, files, inputs, outputs))
-        m.save(
-            toy_manifest(tuple(components), entry(directory / "tokenizer.json"), _empty_prompt(directory)), directory
-        )
+        components = tuple(_component(directory, name, body, resolutions) for name, body in bodies.items())
+        tokenizer, empty_prompt = entry(directory / "tokenizer.json"), _empty_prompt(directory)
+        m.save(toy_manifest(components, tokenizer, empty_prompt, resolutions), directory)
 
 
-def toy_manifest(components: tuple[m.Component, ...], tokenizer: m.FileEntry, empty_prompt: m.TensorFile) -> m.Manifest:
+def toy_manifest(
+    components: tuple[m.Component, ...],
+    tokenizer: m.FileEntry,
+    empty_prompt: m.TensorFile,
+    resolutions: tuple[int, ...] = (RESOLUTION,),
+) -> m.Manifest:
     """Return a manifest around the given components."""
     return m.Manifest(
-        format_version=m.format_version_for(components),
+        format_version=m.FORMAT_VERSION,
         target="onnx",
         preset="toy",
         latent=m.Latent(name="toy", channels=CHANNELS, scale=SCALE, patch_size=1),
-        resolution=RESOLUTION,
+        resolutions=resolutions,
         sampler=m.SamplerDefaults(method=METHOD, steps=STEPS, shift=SHIFT, guidance=GUIDANCE),
         tokenizer=tokenizer,
         components=components,
@@ -84,32 +97,36 @@ def _empty_prompt(directory: Path) -> m.TensorFile:
     return m.TensorFile(path=file.path, bytes=file.bytes, sha256=file.sha256, shape=TEXT_WEIGHTS.shape, dtype="float32")
 
 
-def _component(
-    name: str, files: tuple[m.FileEntry, ...], inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
-) -> m.Component:
-    parity = m.Parity(fp32_max_abs=0.0, passed=True)
+def _component(directory: Path, name: str, body: Callable[[int], _Body], resolutions: tuple[int, ...]) -> m.Component:
+    """One graph for each resolution, the first called after the component alone; the text encoder has one in all."""
+    graphs, files = [], []
+    for side in resolutions[:1] if name == "text_encoder" else resolutions:
+        inputs, outputs = interface((1, CHANNELS, side // SCALE, side // SCALE), SCALE, D_TEXT)[name]
+        stem = name if side == resolutions[0] else f"{name}-{side}"
+        files += _save_graph(directory, stem, inputs, outputs, body(side))
+        resolution = None if name == "text_encoder" else side
+        graphs.append(m.Graph(path=f"{stem}.onnx", entry="main", resolution=resolution, inputs=inputs, outputs=outputs))
     return m.Component(
         name=name,  # type: ignore[arg-type]
-        files=files,
-        inputs=inputs,
-        outputs=outputs,
+        graphs=tuple(graphs),
+        files=tuple(files),
         recipe="fp32",
-        parity=parity,
-        weight_bytes={"float32": _BALLAST.nbytes},
+        parity=m.Parity(float32_max_abs=0.0, psnr_db=200.0, cosine=1.0, threshold_db=90.0, passed=True),
+        contents=m.Contents(ops={}, products={}, weight_bytes={"float32": _BALLAST.nbytes}),
     )
 
 
 def _save_graph(
-    directory: Path, name: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], body: _Body
+    directory: Path, stem: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], body: _Body
 ) -> tuple[m.FileEntry, ...]:
     nodes, constants = body
     initializers = [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()]
-    graph = helper.make_graph(nodes, name, [_info(t) for t in inputs], [_info(t) for t in outputs], initializers)
+    graph = helper.make_graph(nodes, stem, [_info(t) for t in inputs], [_info(t) for t in outputs], initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.checker.check_model(model)
-    path = directory / f"{name}.onnx"
-    onnx.save_model(model, path, save_as_external_data=True, location=f"{name}.onnx.data", size_threshold=4096)
-    return entry(path), entry(directory / f"{name}.onnx.data")
+    path = directory / f"{stem}.onnx"
+    onnx.save_model(model, path, save_as_external_data=True, location=f"{stem}.onnx.data", size_threshold=4096)
+    return entry(path), entry(directory / f"{stem}.onnx.data")
 
 
 def _info(tensor: TensorSpec) -> onnx.ValueInfoProto:
@@ -172,7 +189,7 @@ def _denoiser(gain: float) -> _Body:
     return _with_ballast(nodes, constants, "scaled", "velocity")
 
 
-def _decoder() -> _Body:
+def _decoder(side: int) -> _Body:
     nodes = [
         helper.make_node("Slice", ["latent", "from", "to", "axis"], ["three"]),
         helper.make_node("Mul", ["three", "gains"], ["gained"]),
@@ -187,12 +204,12 @@ def _decoder() -> _Body:
         "gains": GAINS,
         "offsets": OFFSETS,
         "scales": np.array([1, 1, SCALE, SCALE], np.float32),
-        "ramp": RAMP,
+        "ramp": ramp(side),
     }
     return _with_ballast(nodes, constants, "shaded", "image")
 
 
-def _image_encoder() -> _Body:
+def _image_encoder(side: int) -> _Body:
     nodes = [
         helper.make_node("Sub", ["image", "ramp"], ["flat"]),
         helper.make_node("AveragePool", ["flat"], ["small"], kernel_shape=[SCALE, SCALE], strides=[SCALE, SCALE]),
@@ -201,10 +218,10 @@ def _image_encoder() -> _Body:
         helper.make_node("Concat", ["three", "fourth"], ["encoded"], axis=1),
     ]
     constants = {
-        "ramp": RAMP,
+        "ramp": ramp(side),
         "offsets": OFFSETS,
         "gains": GAINS,
-        "fourth": np.full((1, 1, *LATENT_SHAPE[2:]), MEAN, np.float32),
+        "fourth": np.full((1, 1, side // SCALE, side // SCALE), MEAN, np.float32),
     }
     return _with_ballast(nodes, constants, "encoded", "latent")
 

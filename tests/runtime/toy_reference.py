@@ -4,7 +4,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from toy_bundle import GAINS, LATENT_SHAPE, MEAN, OFFSETS, RAMP, SCALE, SHIFT, SPREAD, TEXT_PULL, TEXT_WEIGHTS
+from toy_bundle import (
+    CHANNELS,
+    GAINS,
+    MEAN,
+    OFFSETS,
+    RESOLUTION,
+    SCALE,
+    SHIFT,
+    SPREAD,
+    TEXT_PULL,
+    TEXT_WEIGHTS,
+    ramp,
+)
 
 from lira_runtime.noise import initial_noise
 from lira_runtime.sampler import Step, sample, shifted_sigmas
@@ -12,7 +24,13 @@ from lira_runtime.tokenizer import ClipTokenizer
 
 
 def toy_steps(
-    prompt: str, seed: int, steps: int, guidance: float, method: str, shift: float = SHIFT
+    prompt: str,
+    seed: int,
+    steps: int,
+    guidance: float,
+    method: str,
+    shift: float = SHIFT,
+    side: int = RESOLUTION,
 ) -> tuple[list[Step], NDArray[np.float64]]:
     """Return the sampler's steps and the latent (1, C, H, W) they end at, with guidance written out once more."""
     text, empty = _text_mean(prompt), _text_mean("")
@@ -21,7 +39,7 @@ def toy_steps(
         with_text, without = _velocity(x, sigma, text), _velocity(x, sigma, empty)
         return guidance * with_text + (1 - guidance) * without
 
-    start = initial_noise(seed, LATENT_SHAPE).astype(np.float64)
+    start = initial_noise(seed, (1, CHANNELS, side // SCALE, side // SCALE)).astype(np.float64)
     done = list(sample(velocity, start, shifted_sigmas(steps, shift), method))
     return done, done[-1].x
 
@@ -34,7 +52,7 @@ def toy_velocity(prompt: str, x: NDArray[Any], sigma: float) -> NDArray[Any]:
 def toy_image(latent: NDArray[Any]) -> NDArray[np.float64]:
     """Return the decoder's image (H, W, 3) before clamping, for a latent (1, C, H, W)."""
     rgb = latent[:, :3].astype(np.float64) * GAINS + OFFSETS
-    large = rgb.repeat(SCALE, axis=2).repeat(SCALE, axis=3) + RAMP
+    large = rgb.repeat(SCALE, axis=2).repeat(SCALE, axis=3) + ramp(SCALE * latent.shape[2])
     return large[0].transpose(1, 2, 0)
 
 
