@@ -135,9 +135,8 @@ class CrossStateFusion(nn.Module):
 
     def text_state(self, text: Tensor) -> Tensor:
         """text (B, M, d_text), normalised -> S (B, heads, d_h, d_h); depends on the prompt alone."""
-        B, M, _ = text.shape
-        key, value = self.key_value(text).reshape(B, M, 2, self.heads, -1).unbind(2)
-        return key.permute(0, 2, 3, 1) @ value.transpose(1, 2) / M
+        key, value = (half.unflatten(-1, (self.heads, -1)) for half in self.key_value(text).chunk(2, dim=-1))
+        return key.permute(0, 2, 3, 1) @ value.transpose(1, 2) / text.shape[1]
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
         """x: (B, h, w, d) tokens, text: (B, M, d_text) normalised text states -> change of x (B, h, w, d)."""

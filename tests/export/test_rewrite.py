@@ -129,3 +129,13 @@ def test_the_traceable_text_encoder_equals_transformers(name: str, monkeypatch: 
     wanted = eager.clip(input_ids=ids).last_hidden_state
     assert wanted.shape == (1, 77, TEXT_PRESETS[name].width)
     assert float((traceable_text_encoder(eager)(ids) - wanted).abs().max()) <= 1e-5
+
+
+@pytest.mark.parametrize("segment_sums", [False, True])
+def test_the_traceable_denoiser_has_rank_four_and_no_op_that_a_converter_refuses(segment_sums: bool) -> None:
+    inputs = (torch.randn(1, 4, 16, 16), torch.rand(1), torch.randn(1, 77, 32))
+    program = torch.export.export(traceable_denoiser(model(), (16, 16), segment_sums), inputs).run_decompositions({})
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    assert max(node.meta["val"].ndim for node in calls if isinstance(node.meta.get("val"), torch.Tensor)) == 4
+    kinds = {str(node.target).split(".")[1] for node in calls if str(node.target).startswith("aten.")}
+    assert not kinds & {"alias", "cumsum", "gather", "expand", "einsum", "bmm", "le", "gt", "where", "flip"}, kinds

@@ -57,6 +57,8 @@ class BandedDecoder(TinyDecoder):
     def forward(self, latent: Tensor) -> Tensor:
         """As `TinyDecoder.forward`, for batch 1."""
         features = self.trunk(latent)
+        if len(self.bands) == 1:
+            return self.to_rgb(self.finish(features))
         return torch.cat([self._draw(features, band) for band in self.bands], dim=2)
 
     def _draw(self, features: Tensor, band: Band) -> Tensor:

@@ -33,8 +33,8 @@ class TraceableReasoning(ReasoningLoop):
         """As `ReasoningLoop.forward`, without control flow that depends on data."""
         thought = self.prepare(tokens, text, time)
         r = self.first(thought)
-        alive = torch.ones_like(r[:, :1])
-        steps = torch.zeros_like(r[:, :1])
+        alive = torch.ones(len(r), 1, dtype=r.dtype, device=r.device)
+        steps = torch.zeros_like(alive)
         for k in range(1, self.most_steps + 1):
             following, s = self.step(thought, r)
             r = alive * following + (1 - alive) * r
