@@ -1,0 +1,1 @@
+"""TFLite graphs for LiteRT and XNNPACK."""

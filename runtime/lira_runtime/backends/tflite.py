@@ -1,0 +1,163 @@
+"""Runs a bundle's TFLite graphs with LiteRT and XNNPACK on the CPU."""
+
+import atexit
+import contextlib
+import functools
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.compiled_model import CompiledModel
+from ai_edge_litert.cpu_options import CpuOptions
+from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.options import Options
+from numpy.typing import NDArray
+
+from lira_runtime.backends.processor import default_threads
+from lira_runtime.backends.session import SessionSettings, first_line_of, ran_out_of_memory
+from lira_runtime.errors import DamagedBundle, OverBudget
+from lira_runtime.interface import TensorSpec
+from lira_runtime.manifest import Graph
+
+PACKED_WEIGHTS = ":memory"
+"""LiteRT's name for a cache that is no file: signatures share packed weights, and the file's pages are let go."""
+
+
+class TfliteBackend:
+    """The `Backend` for target "tflite"; a graph's entry is the signature to run.
+
+    `SessionSettings.spinning` has no meaning here: XNNPACK's threads sleep between products.
+    """
+
+    def __init__(self, settings: SessionSettings | None = None) -> None:
+        self._settings = settings or SessionSettings()
+        self._loaded: _Loaded | None = None
+
+    def load(self, graph: Graph, directory: Path) -> None:
+        """Load one signature; raises DamagedBundle where it cannot be loaded or its tensors are not what it says."""
+        if self._loaded is not None:
+            raise RuntimeError("unload the graph before loading another: one at a time is what keeps memory low")
+        path = directory / graph.path
+        check_signature(graph, path)
+        threads = self._settings.threads or default_threads()
+        with _failures(f"{path.name} cannot be loaded", f"there is not enough memory to load {path.name}"):
+            self._loaded = _Loaded(graph, path, threads)
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the loaded graph on named inputs and return its named outputs.
+
+        Raises OverBudget when memory runs out, DamagedBundle when the graph fails otherwise.
+        """
+        if self._loaded is None:
+            raise RuntimeError("load a graph before running it")
+        with _failures("a graph failed while it ran", "there is not enough memory to run the graph"):
+            return self._loaded.run(inputs)
+
+    def unload(self) -> None:
+        """Drop the loaded graph and everything it holds; does nothing when none is loaded."""
+        with silent_stderr():
+            self._loaded = None
+
+
+class _Loaded:
+    """One compiled signature with its buffers."""
+
+    def __init__(self, graph: Graph, path: Path, threads: int) -> None:
+        cpu = CpuOptions(num_threads=threads, xnnpack_weight_cache_path=PACKED_WEIGHTS)
+        options = Options(HardwareAccelerator.CPU, cpu_options=cpu)
+        self._graph = graph
+        with silent_stderr():
+            self._model = CompiledModel.from_file(str(path), options=options)
+            self._inputs = {
+                tensor.name: self._model.create_input_buffer_by_name(graph.entry, tensor.name)
+                for tensor in graph.inputs
+            }
+            self._outputs = {
+                tensor.name: self._model.create_output_buffer_by_name(graph.entry, tensor.name)
+                for tensor in graph.outputs
+            }
+            self._write({tensor.name: np.zeros(tensor.shape, tensor.dtype) for tensor in graph.inputs})
+        _quiet_at_exit()
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        # LiteRT copies bytes and asks neither for shapes nor for dtypes.
+        wanted = {tensor.name: (tensor.dtype, tensor.shape) for tensor in self._graph.inputs}
+        given = {name: (value.dtype.name, value.shape) for name, value in inputs.items()}
+        if wanted != given:
+            raise ValueError(f"it takes {wanted}, not {given}")
+        self._write(inputs)
+        self._model.run_by_name(self._graph.entry, self._inputs, self._outputs)
+        return {
+            tensor.name: self._outputs[tensor.name]
+            .read(int(np.prod(tensor.shape)), np.dtype(tensor.dtype))
+            .reshape(tensor.shape)
+            for tensor in self._graph.outputs
+        }
+
+    def _write(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        """The first time it sets up what LiteRT shares in a process, and logs that."""
+        for name, value in inputs.items():
+            self._inputs[name].write(value)
+
+
+def check_signature(graph: Graph, path: Path) -> None:
+    """Raise DamagedBundle unless `path` is a TFLite file whose signature has the graph's tensors.
+
+    The interpreter verifies a file before it opens it, which the compiled model does not.
+    """
+    with _failures(f"{path.name} cannot be loaded", f"there is not enough memory to load {path.name}"), silent_stderr():
+        interpreter = Interpreter(str(path))
+        if graph.entry not in interpreter.get_signature_list():
+            raise DamagedBundle(f"{path.name} has no signature '{graph.entry}', which the manifest names.")
+        runner = interpreter.get_signature_runner(graph.entry)
+        _check(graph, "inputs", graph.inputs, runner.get_input_details())
+        _check(graph, "outputs", graph.outputs, runner.get_output_details())
+
+
+def _check(graph: Graph, side: str, wanted: Sequence[TensorSpec], found: Mapping[str, Mapping[str, Any]]) -> None:
+    expected = {tensor.name: (tensor.dtype, tuple(tensor.shape)) for tensor in wanted}
+    actual = {name: (np.dtype(each["dtype"]).name, tuple(map(int, each["shape"]))) for name, each in found.items()}
+    if expected != actual:
+        raise DamagedBundle(f"the {side} of the graph {graph.path} are not those its manifest says.")
+
+
+@contextlib.contextmanager
+def _failures(damaged: str, over_budget: str) -> Iterator[None]:
+    try:
+        yield
+    except DamagedBundle:
+        raise
+    except Exception as error:  # the library's exceptions share no base but Exception
+        if ran_out_of_memory(error):
+            raise OverBudget(f"{over_budget}: {first_line_of(error)}") from error
+        raise DamagedBundle(f"{damaged}: {first_line_of(error)}") from error
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Keep what LiteRT's C++ code logs, which no option turns off, from the terminal; an error carries it as a note."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as log:
+            os.dup2(log.fileno(), 2)
+            try:
+                yield
+            except Exception as error:
+                log.seek(0)
+                error.add_note(log.read().decode(errors="replace"))
+                raise
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@functools.cache
+def _quiet_at_exit() -> None:
+    """LiteRT logs once more when the process ends, after Python's last word."""
+    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
