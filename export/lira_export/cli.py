@@ -1,6 +1,7 @@
 """`lira-export`: one command from a model to a bundle."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from lira_export.recipes import DEFAULT_RECIPE, RECIPES, get_recipe
 from lira_export.table import contents_table
 from lira_export.targets import TARGETS, USUAL_IOS, check_limits, make_target
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
-from lira_runtime.files import check_replaceable_directory
+from lira_runtime.files import check_replaceable_directory, check_writable_file
 from lira_runtime.interface import COMPONENTS
 from lira_runtime.manifest import Manifest, TargetName
 
@@ -109,11 +110,14 @@ def command(
     outs = {name: _out(out, config, name, target == ALL) for name in targets}
     for place in outs.values():
         check_replaceable_directory(place.absolute(), force)
+        if _plot_path(place).exists():
+            check_writable_file(_plot_path(place))
     say = _json_say if as_json else _plain_say
     # torch takes seconds to import: a typing error must not wait for it.
     from lira.sources import Request, load_models
     from lira_export.bundle import Order, write_bundle
     from lira_export.components import build_components
+    from lira_export.drift_plot import write_drift_plot
     from lira_export.references import References
 
     made = [make_target(name, ios) for name in targets]
@@ -131,7 +135,12 @@ def command(
             _plan(build_components(models, models.resolution, chosen), place, recipe, as_json)
             continue
         order = Order(config, each, get_recipe(recipe, each.name), place, chosen, force, allow_parity_failure)
-        _finish(write_bundle(order, references, say), place, as_json)
+        written = write_bundle(order, references, say)
+        plot = None
+        if written.trajectory is not None:
+            plot = _plot_path(place)
+            write_drift_plot(plot, written.trajectory)
+        _finish(written, place, plot, as_json)
 
 
 def _targets(asked: str) -> tuple[TargetName, ...]:
@@ -175,12 +184,19 @@ def _json_say(line: str) -> None:
     click.echo(json.dumps({"event": "progress", "text": line}), err=True)
 
 
-def _finish(written: Manifest, out: Path, as_json: bool) -> None:
+def _plot_path(out: Path) -> Path:
+    """Of a bundle's drift: beside it."""
+    return Path(f"{os.path.abspath(out)}-drift.png")
+
+
+def _finish(written: Manifest, out: Path, plot: Path | None, as_json: bool) -> None:
     total = sum(entry.bytes for entry in written.files())
     if as_json:
-        click.echo(json.dumps({"event": "result", "bundle": str(out), "bytes": total}))
-    else:
-        click.echo("\n".join([*contents_table(written), f"{out}: {total / 1e6:.1f} MB"]))
+        drift = None if plot is None else str(plot)
+        click.echo(json.dumps({"event": "result", "bundle": str(out), "bytes": total, "drift_plot": drift}))
+        return
+    drawn = [] if plot is None else [f"drift of the drawing: {plot}"]
+    click.echo("\n".join([*contents_table(written), *drawn, f"{out}: {total / 1e6:.1f} MB"]))
 
 
 main = cli_guard(command)

@@ -1,5 +1,6 @@
 """Whole drawings, step by step, by a bundle or by the eager model in its place. Needs no torch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,12 +31,13 @@ class Drawing:
         return max(stage.peak_bytes for stage in self.stages)
 
 
-def draw(pipeline: Pipeline, request: Request) -> Drawing:
+def draw(pipeline: Pipeline, request: Request, on_step: Callable[[], None] = lambda: None) -> Drawing:
     """Draw a request, keeping what every step predicted. Raises as `Pipeline.generate` does."""
     x0, stages, image = [], [], None
     for event in pipeline.generate(request):
         if isinstance(event, DenoisingStep):
             x0.append(event.x0)
+            on_step()
         elif isinstance(event, StageFinished):
             stages.append(event)
         elif isinstance(event, ImageReady):

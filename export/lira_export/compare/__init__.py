@@ -1,0 +1,1 @@
+"""`lira-compare`: the same drawings by several bundles, side by side."""
