@@ -9,7 +9,7 @@ arithmetic of Apple's processors inside an op, their speed, their memory, and wh
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import click
 import numpy as np
 import torch
 from coremltools.converters.mil.frontend.milproto.load import load as load_milproto
-from coremltools.converters.mil.mil import Function, Operation
+from coremltools.converters.mil.mil import Function, Operation, Var
 from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
 from numpy.typing import NDArray
 from torch import Tensor
@@ -25,35 +25,30 @@ from torch import Tensor
 from lira_export.coreml.library import ct
 from lira_export.coreml.ops import RULES
 from lira_export.coreml.ops.rule import OpFailed
-from lira_export.coreml.plan import Declared, Plan, plan_function
+from lira_export.coreml.plan import Declared, declared_by, plan_function
 from lira_runtime.backends.session import first_line_of
 from lira_runtime.errors import BadInput, DamagedBundle, cli_guard
 
-__all__ = ["OpFailed", "Program", "coverage"]
+__all__ = ["OpFailed", "Program", "TensorType", "coverage", "read_function", "tensor_types"]
 WEIGHTS = Path("Data/com.apple.CoreML/weights")
 TensorType = tuple[tuple[int, ...], str]
 """Shape and NumPy dtype name."""
 
 
 class Program:
-    """One function of an ML Program, ready to run; `load` makes it."""
+    """One function of an ML Program, ready to run."""
 
-    def __init__(self, plan: Plan, counts: Counter[str]) -> None:
-        self._plan = plan
-        self._counts = counts
-        self.inputs: dict[str, TensorType] = {name: _type(declared) for name, (_, declared) in plan.inputs.items()}
-        self.outputs: dict[str, TensorType] = {name: _type(declared) for name, (_, declared) in plan.outputs.items()}
+    def __init__(self, function: Function) -> None:
+        """Plan the function and unpack its weights. Raises OpFailed on an op that cannot be run."""
+        self._plan = plan_function(function)
+        self._counts = Counter(op.op_type for op in function.operations if op.op_type != "const")
+        self.inputs = tensor_types(function.inputs.values())
+        self.outputs = tensor_types(function.outputs)
 
     @classmethod
     def load(cls, package: Path, function: str = "main") -> "Program":
-        """Load one function of a .mlpackage, and only that one's weights.
-
-        Raises:
-            DamagedBundle: the package cannot be read or has no such function.
-            OpFailed: it holds an op that cannot be run, or a constant that is not what the file declares.
-        """
-        found = _read(package, function)
-        return cls(plan_function(found), Counter(op.op_type for op in found.operations if op.op_type != "const"))
+        """Load one function of a .mlpackage. Raises DamagedBundle as `read_function` does, and OpFailed."""
+        return cls(read_function(package, function))
 
     def op_counts(self) -> Counter[str]:
         """Ops by type, those that unpack weights (`constexpr_*`) included, constants not."""
@@ -96,20 +91,28 @@ def coverage() -> tuple[list[str], list[str]]:
     return sorted(RULES), sorted(set(own) - {"const", "_const_symbolic", "cond"})
 
 
-def _read(package: Path, function: str) -> Function:
+def read_function(package: Path, function: str) -> Function:
+    """Read one function of a .mlpackage, and only that one's weights.
+
+    Raises DamagedBundle where the package cannot be read or has no such function.
+    """
     try:
         spec = ct.utils.load_spec(str(package))
         functions = spec.mlProgram.functions
-        others = [name for name in functions if name != function]
+        others = sorted(name for name in functions if name != function)
         if function in functions:
             for name in others:
                 del functions[name]
-            version = spec.specificationVersion
-            program = load_milproto(spec, specification_version=version, file_weights_dir=str(package / WEIGHTS))
-            return program.functions[function]
+            version, weights = spec.specificationVersion, str(package / WEIGHTS)
+            return load_milproto(spec, specification_version=version, file_weights_dir=weights).functions[function]
     except Exception as error:  # coremltools' exceptions share no base but Exception
         raise DamagedBundle(f"{package.name} cannot be loaded: {first_line_of(error)}") from error
-    raise DamagedBundle(f"{package.name} has no function '{function}', but {', '.join(sorted(others)) or 'none'}.")
+    raise DamagedBundle(f"{package.name} has no function '{function}', but {', '.join(others) or 'none'}.")
+
+
+def tensor_types(variables: Iterable[Var]) -> dict[str, TensorType]:
+    """Names of inputs or outputs -> their types. Raises OpFailed for a type that is not implemented."""
+    return {var.name: _type(declared_by(var)) for var in variables}
 
 
 def _type(declared: Declared) -> TensorType:

@@ -102,7 +102,7 @@ class _Planner:
     def plan(self) -> Plan:
         inputs = {name: self._declare(var) for name, var in self._function.inputs.items()}
         steps = [step for op in self._function.operations if (step := self._step(op)) is not None]
-        outputs = {var.name: (self._slot(var), _declared(var)) for var in self._function.outputs}
+        outputs = {var.name: (self._slot(var), declared_by(var)) for var in self._function.outputs}
         kept = self._constants | {slot for slot, _ in outputs.values()}
         return Plan(_with_lives(steps, kept), tuple(self._values), inputs, outputs)
 
@@ -132,7 +132,7 @@ class _Planner:
     def _declare(self, var: Var) -> tuple[int, Declared]:
         self._slots[var] = len(self._values)
         self._values.append(None)
-        return self._slots[var], _declared(var)
+        return self._slots[var], declared_by(var)
 
     def _slot(self, var: Var | None, wide: bool = False) -> int:
         """Where `var` lies; a float16 constant read by an op that sums lies there a second time, as float32."""
@@ -195,7 +195,8 @@ def _flat(operands: Iterable[Var | Sequence[Var] | None]) -> Iterable[Var | None
             yield operand
 
 
-def _declared(var: Var) -> Declared:
+def declared_by(var: Var) -> Declared:
+    """What the file declares for `var`. Raises OpFailed for a type that is not implemented."""
     name = types.builtin_to_string(var.dtype)
     if name not in _DTYPES or any(not isinstance(size, int | float | np.number) for size in var.shape):
         raise OpFailed(var.op, f"has the type {name} and shape {tuple(var.shape)}, which are not implemented")
@@ -209,7 +210,7 @@ def _constant(var: Var) -> Tensor:
         unpacked = var.op.materialized_val_inference()
         value = unpacked[var.op.outputs.index(var)] if isinstance(unpacked, tuple) else unpacked
     tensor = torch.from_numpy(np.array(value))
-    return _rounded(var.op, tensor, _declared(var))
+    return _rounded(var.op, tensor, declared_by(var))
 
 
 def _with_lives(steps: Sequence[Step], kept: set[int]) -> tuple[Step, ...]:
