@@ -200,3 +200,17 @@ def test_a_full_width_block_of_small_is_the_eager_block(convert: Any, save: Save
     expected = block.double()(*(value.double() for value in x))
     for name, reference in zip(("y0", "y1"), expected, strict=True):
         assert relative_error(found[name], reference) < 1e-3
+
+
+def test_functions_of_one_package_are_loaded_by_name(convert: Any, tmp_path: Path) -> None:
+    module = Small().requires_grad_(False)
+    images = {f"px{side}": torch.randn(1, 4, side, side) for side in (4, 8)}
+    description = ct.utils.MultiFunctionDescriptor()
+    for name, image in images.items():
+        convert(module, (image,), ios=18).save(str(tmp_path / f"{name}.mlpackage"))
+        description.add_function(str(tmp_path / f"{name}.mlpackage"), "main", name)
+    description.default_function_name = "px4"
+    ct.utils.save_multifunction(description, str(tmp_path / "both.mlpackage"))
+    for name, image in images.items():
+        found = Program.load(tmp_path / "both.mlpackage", name).run({"x0": image.numpy()})["y0"]
+        assert relative_error(found, module(image)) < 1e-5
