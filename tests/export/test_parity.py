@@ -1,5 +1,7 @@
 """The measure of parity, and that a changed graph fails it."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +9,18 @@ import pytest
 import torch
 
 from lira.sources import Models
-from lira_export.components import build_components
-from lira_export.onnx.export import export_component
-from lira_export.parity import psnr_db, reference_samples
+from lira_export.bundle import Order, write_bundle
+from lira_export.onnx.target import OnnxTarget
+from lira_export.parity import cosine, psnr_db
 from lira_export.recipes import Recipe, get_recipe
+from lira_export.references import References
+from lira_export.target import Job
 from lira_runtime import manifest
 from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.errors import ParityLost
 from lira_runtime.tokenizer import ClipTokenizer
+
+INT8 = get_recipe("int8", "onnx")
 
 
 def test_psnr_of_a_known_error() -> None:
@@ -29,14 +35,22 @@ def test_a_value_that_is_not_finite_has_no_parity(bad: float) -> None:
     assert psnr_db(np.array([1, bad, 1], np.float32), reference) == -np.inf
 
 
+def test_cosine_of_known_angles_and_of_what_has_none() -> None:
+    right, up = np.array([[2.0, 0.0]], np.float32), np.array([[0.0, 0.5]], np.float32)
+    assert cosine(right, up) == 0 and cosine(right, right + 4 * up) == pytest.approx(np.sqrt(0.5), abs=1e-12)
+    assert cosine(right, -3 * right) == pytest.approx(-1, abs=1e-12)
+    for nothing in (0 * right, np.array([[np.nan, 1]], np.float32), np.array([[np.inf, 1]], np.float32)):
+        assert cosine(nothing, right) == 0 and cosine(right, nothing) == 0
+
+
 def test_the_manifest_holds_parity_above_the_thresholds(bundle_folder: Path) -> None:
     written = manifest.load(bundle_folder)
     for component in written.components:
-        assert component.parity.passed
-        assert 0 < component.parity.fp32_max_abs <= 1e-4
-        assert component.parity.quantized_psnr_db is not None and component.parity.threshold_db is not None
-        assert component.parity.quantized_psnr_db >= component.parity.threshold_db >= 30
-        assert component.parity.quantized_psnr_db < 120, "an int8 graph that equals float32 was not quantized"
+        parity = component.parity
+        assert parity.passed and parity.float32_max_abs is not None
+        assert 0 < parity.float32_max_abs <= 1e-4
+        assert parity.psnr_db >= parity.threshold_db >= 30 and 0.999 <= parity.cosine < 1
+        assert parity.psnr_db < 120, "an int8 graph that equals float32 was not quantized"
 
 
 @torch.inference_mode()
@@ -46,11 +60,12 @@ def test_the_denoisers_figure_holds_on_inputs_that_the_exporter_never_saw(
     entry = next(part for part in manifest.load(bundle_folder).components if part.name == "denoiser")
     generator = torch.Generator().manual_seed(1234)
     backend = OnnxBackend()
-    backend.load(entry, bundle_folder / "denoiser.onnx")
+    (graph,) = entry.graphs
+    backend.load(graph, bundle_folder)
     psnr = []
     for prompt, t in (("a yellow cat", 0.99), ("two owls in the rain", 0.73), ("a bus", 0.31), ("a green key", 0.02)):
         text = small_models.text_encoder(torch.from_numpy(ClipTokenizer.vendored().encode(prompt).ids))
-        latent, time = torch.randn(entry.inputs[0].shape, generator=generator), torch.tensor([t])
+        latent, time = torch.randn(graph.inputs[0].shape, generator=generator), torch.tensor([t])
         wanted, info = small_models.denoiser(latent, time, text)
         inputs = {"latent": latent, "timestep": time, "text_states": text}
         found = backend.run({name: value.numpy() for name, value in inputs.items()})
@@ -58,27 +73,26 @@ def test_the_denoisers_figure_holds_on_inputs_that_the_exporter_never_saw(
         psnr.append(float(20 * torch.log10(wanted.abs().max() / error.square().mean().sqrt())))
         assert found["reasoning_steps"].tolist() == info["total_steps"].tolist()
     assert min(psnr) >= 30, psnr
-    assert min(psnr) >= entry.parity.quantized_psnr_db - 4, (psnr, entry.parity)
+    assert min(psnr) >= entry.parity.psnr_db - 4, (psnr, entry.parity)
 
 
-def test_a_twin_with_one_weight_changed_fails_the_export(small_models: Models, tmp_path: Path) -> None:
-    components = {component.name: component for component in build_components(small_models, small_models.resolution)}
-    samples = reference_samples(components)["decoder"]
-    weight = components["decoder"].traceable.head[1].weight
+def test_a_twin_with_one_weight_changed_fails_the_export(decoder_job: Callable[[Recipe], Job]) -> None:
+    job = decoder_job(INT8)
+    weight = job.variants[64].traceable.head[1].weight
     with torch.no_grad():
         kept = weight[0, 0].clone()
         weight[0, 0] += 1.0
     try:
         with pytest.raises(ParityLost, match="decoder: the float32 graph"):
-            export_component(components["decoder"], samples, get_recipe("int8"), tmp_path, lambda line: None)
+            OnnxTarget().write(job)
     finally:
         with torch.no_grad():
             weight[0, 0] = kept
 
 
 def test_a_recipe_that_asks_more_than_int8_gives_fails_the_export(small_models: Models, tmp_path: Path) -> None:
-    components = {component.name: component for component in build_components(small_models, small_models.resolution)}
-    samples = reference_samples(components)["decoder"]
-    greedy = Recipe("greedy", quantizes=True, least_psnr_db={"decoder": 150.0})
-    with pytest.raises(ParityLost, match="150 dB are needed"):
-        export_component(components["decoder"], samples, greedy, tmp_path, lambda line: None)
+    greedy = replace(INT8, least_psnr_db={"decoder": 150.0})
+    order = Order("nano", OnnxTarget(), greedy, tmp_path / "bundle", ("decoder",))
+    with pytest.raises(ParityLost, match="decoder: .* 150 dB are needed"):
+        write_bundle(order, References(small_models, (64,)), lambda line: None)
+    assert list(tmp_path.iterdir()) == []
