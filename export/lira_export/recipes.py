@@ -84,7 +84,7 @@ HOW: Mapping[TargetName, Mapping[str, str]] = {
         "fp32": "as traced",
         "fp16": "weights stored as float16, unpacked by XNNPACK when it loads; computes in float32",
         "int8": "int8 weights per output channel, activations quantized as they come",
-        "int4": "int4 weights per output channel, activations quantized to int8 as they come",
+        "int4": "the same with int4 weights, but for convolutions, which XNNPACK does not have in int4",
     },
     "coreml": {
         "fp32": "float32 throughout",

@@ -14,7 +14,8 @@ from lira_export.tflite.model import read
 from lira_export.tflite.names import SEPARATOR, Layer, layers
 from lira_runtime.backends.tflite import silent_stderr
 
-BITS: Mapping[str, int] = {"int8": 8, "int4": 4}
+BITS: Mapping[tuple[str, str], int] = {("int4", "FULLY_CONNECTED"): 4, ("int4", "EMBEDDING_LOOKUP"): 4}
+"""By recipe's dtype and kind of op, where it is not 8: XNNPACK has no int4 convolutions."""
 OPS: Mapping[str, qtyping.TFLOperationName] = {
     "FULLY_CONNECTED": qtyping.TFLOperationName.FULLY_CONNECTED,
     "CONV_2D": qtyping.TFLOperationName.CONV_2D,
@@ -60,7 +61,7 @@ def _add(quantizer: Quantizer, kind: str, paths: Iterable[str], recipe: Recipe) 
     """One rule for the layers of a kind; the quantizer looks for the pattern in the names of an op's outputs."""
     pattern = rf"^({'|'.join(sorted(map(re.escape, set(paths))))}){SEPARATOR}"
     if recipe.quantizes:
-        quantizer.add_dynamic_config(pattern, OPS[kind], BITS[recipe.dtype])
+        quantizer.add_dynamic_config(pattern, OPS[kind], BITS.get((recipe.dtype, kind), 8))
         return
     half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
     quantizer.update_quantization_recipe(

@@ -71,7 +71,9 @@ def _float32_error(job: Job, graph: Graph, path: Path) -> float:
     backend, samples = TfliteBackend(), job.samples[graph.resolution]
     backend.load(graph, path.parent)
     output = graph.outputs[0].name
-    return require_float32_parity(job.name, [backend.run(sample.inputs)[output] for sample in samples], samples)
+    found = [backend.run(sample.inputs)[output] for sample in samples]
+    backend.unload()
+    return require_float32_parity(job.name, found, samples)
 
 
 def require_shared_weights(path: Path) -> None:

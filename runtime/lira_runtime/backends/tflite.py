@@ -81,7 +81,6 @@ class _Loaded:
                 tensor.name: self._model.create_output_buffer_by_name(graph.entry, tensor.name)
                 for tensor in graph.outputs
             }
-            self._write({tensor.name: np.zeros(tensor.shape, tensor.dtype) for tensor in graph.inputs})
         _quiet_at_exit()
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -90,8 +89,10 @@ class _Loaded:
         given = {name: (value.dtype.name, value.shape) for name, value in inputs.items()}
         if wanted != given:
             raise ValueError(f"it takes {wanted}, not {given}")
-        self._write(inputs)
-        self._model.run_by_name(self._graph.entry, self._inputs, self._outputs)
+        with silent_stderr():
+            for name, value in inputs.items():
+                self._inputs[name].write(value)
+            self._model.run_by_name(self._graph.entry, self._inputs, self._outputs)
         return {
             tensor.name: self._outputs[tensor.name]
             .read(int(np.prod(tensor.shape)), np.dtype(tensor.dtype))
@@ -99,24 +100,22 @@ class _Loaded:
             for tensor in self._graph.outputs
         }
 
-    def _write(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        """The first time it sets up what LiteRT shares in a process, and logs that."""
-        for name, value in inputs.items():
-            self._inputs[name].write(value)
-
 
 def check_signature(graph: Graph, path: Path) -> None:
     """Raise DamagedBundle unless `path` is a TFLite file whose signature has the graph's tensors.
 
     The interpreter verifies a file before it opens it, which the compiled model does not.
     """
-    with _failures(f"{path.name} cannot be loaded", f"there is not enough memory to load {path.name}"), silent_stderr():
-        interpreter = Interpreter(str(path))
-        if graph.entry not in interpreter.get_signature_list():
-            raise DamagedBundle(f"{path.name} has no signature '{graph.entry}', which the manifest names.")
-        runner = interpreter.get_signature_runner(graph.entry)
-        _check(graph, "inputs", graph.inputs, runner.get_input_details())
-        _check(graph, "outputs", graph.outputs, runner.get_output_details())
+    try:
+        with silent_stderr():
+            interpreter = Interpreter(str(path))
+    except Exception as error:  # the library's exceptions share no base but Exception
+        raise DamagedBundle(f"{path.name} cannot be loaded: {first_line_of(error)}") from error
+    if graph.entry not in interpreter.get_signature_list():
+        raise DamagedBundle(f"{path.name} has no signature '{graph.entry}', which the manifest names.")
+    runner = interpreter.get_signature_runner(graph.entry)
+    _check(graph, "inputs", graph.inputs, runner.get_input_details())
+    _check(graph, "outputs", graph.outputs, runner.get_output_details())
 
 
 def _check(graph: Graph, side: str, wanted: Sequence[TensorSpec], found: Mapping[str, Mapping[str, Any]]) -> None:
@@ -130,8 +129,6 @@ def _check(graph: Graph, side: str, wanted: Sequence[TensorSpec], found: Mapping
 def _failures(damaged: str, over_budget: str) -> Iterator[None]:
     try:
         yield
-    except DamagedBundle:
-        raise
     except Exception as error:  # the library's exceptions share no base but Exception
         if ran_out_of_memory(error):
             raise OverBudget(f"{over_budget}: {first_line_of(error)}") from error
