@@ -150,7 +150,8 @@ class _Chunk(NamedTuple):
         dt, a = dt.transpose(1, 2), (dt * A).transpose(1, 2)
         past = _constant(_looks(Q, backwards), a)
         # A single matrix product LiteRT would turn into a layer, whose weight XNNPACK wants constant.
-        CB = C @ B.transpose(1, 2) if len(C) > 1 else (C[:, :, None] * B[:, None]).sum(-1)
+        B_t = B.transpose(1, 2)
+        CB = C @ B_t if len(C) > 1 else (C.transpose(1, 2)[..., None] * B_t[:, :, None]).sum(1)
         return _Chunk(dt, a, a @ past.T, B, C, CB * past, a.sum(-1))
 
 
