@@ -38,8 +38,8 @@ def show_rows(title: str, rows: Sequence[Row], figures: Mapping[str, float], as_
 
 
 @contextmanager
-def figure(goal: Path, columns: int = 1) -> Iterator[Sequence[Any]]:
-    """Axes beside each other, drawn without a screen and saved as PNG at the end.
+def figure(goal: Path, columns: int = 1, height: float = 4) -> Iterator[Sequence[Any]]:
+    """Axes beside each other, `height` inches high, drawn without a screen and saved as PNG at the end.
 
     Raises:
         BadInput: `goal` cannot be written.
@@ -47,7 +47,7 @@ def figure(goal: Path, columns: int = 1) -> Iterator[Sequence[Any]]:
     check_writable_file(goal)
     from matplotlib.figure import Figure  # an extra that a table does not need
 
-    drawing = Figure(figsize=(1.5 + 5 * columns, 4), layout="constrained", dpi=DOTS_PER_INCH)
+    drawing = Figure(figsize=(1.5 + 5 * columns, height), layout="constrained", dpi=DOTS_PER_INCH)
     yield [drawing.add_subplot(1, columns, index + 1) for index in range(columns)]
     with atomic_write(goal) as part:
         drawing.savefig(part, format="png")
