@@ -139,7 +139,7 @@ def command(
         plot = None
         if written.trajectory is not None:
             plot = _plot_path(place)
-            write_drift_plot(plot, written.trajectory)
+            write_drift_plot(plot, f"{config}, {each.name}, {recipe}", written.trajectory)
         _finish(written, place, plot, as_json)
 
 

@@ -35,17 +35,18 @@ def drift_png(curves: Sequence[Curve], threshold_db: float | None = None) -> byt
     figure = Figure(figsize=(7, 3.6), layout="constrained", dpi=DOTS_PER_INCH)
     axes = figure.add_subplot(xlabel="denoising step", ylabel="PSNR against the reference, dB")
     steps = len(curves[0].drift_db)
+    after = steps + max(1.0, steps / 10)  # where the picture stands
     for curve in curves:
         points = [(x, db) for x, db in enumerate(curve.drift_db, start=1) if db < MOST_DB]
         label = curve.name if points or curve.picture_db < MOST_DB else f"{curve.name}: equal"
         (line,) = axes.plot([x for x, _ in points], [db for _, db in points], marker=".", label=label)
         if curve.picture_db < MOST_DB:
-            axes.plot([steps + 1], [curve.picture_db], "o", fillstyle="none", color=line.get_color())
+            axes.plot([after], [curve.picture_db], "o", fillstyle="none", color=line.get_color())
     if threshold_db is not None:
         axes.axhline(threshold_db, color="0.5", linestyle="--", linewidth=1, label=f"picture needs {threshold_db:g} dB")
-    axes.set_xlim(0.5, steps + 1.5)
+    axes.set_xlim(0.5, after + after - steps)
     ticks = [tick for tick in MaxNLocator(STEP_LABELS, integer=True).tick_values(1, steps) if 1 <= tick <= steps]
-    axes.set_xticks([*ticks, steps + 1], [*(f"{tick:.0f}" for tick in ticks), "picture"])
+    axes.set_xticks([*ticks, after], [*(f"{tick:.0f}" for tick in ticks), "picture"])
     axes.grid(alpha=0.25)
     for text in axes.legend(fontsize="small").get_texts():
         text.set_parse_math(False)  # a folder may be called a$b
@@ -54,8 +55,8 @@ def drift_png(curves: Sequence[Curve], threshold_db: float | None = None) -> byt
     return png.getvalue()
 
 
-def write_drift_plot(goal: Path, drawn: Trajectory) -> None:
-    """Write the plot of one bundle, called after the file. Raises BadInput where `goal` cannot become a file."""
-    png = drift_png([Curve(goal.stem, drawn.drift_db, drawn.image_psnr_db)], drawn.threshold_db)
+def write_drift_plot(goal: Path, name: str, drawn: Trajectory) -> None:
+    """Write the plot of one bundle. Raises BadInput where `goal` cannot become a file."""
+    png = drift_png([Curve(name, drawn.drift_db, drawn.image_psnr_db)], drawn.threshold_db)
     with atomic_write(goal) as part:
         part.write_bytes(png)

@@ -79,11 +79,11 @@ def command(
         threads=threads,
     )
     _check(columns, asked)
-    measured = _draw(columns, asked, as_json)
-    # torch comes with these, which a typing error must not wait for.
+    # torch and matplotlib come with these: a typing error must not wait for them, and the drawings must not be in vain.
     from lira_export.compare.figures import figures_of, table
     from lira_export.compare.page import page
 
+    measured = _draw(columns, asked, as_json)
     figures = [figures_of(each, measured[0]) for each in measured]
     text = page(asked, figures, measured, remarks(columns))
     with atomic_write(html) as part:
@@ -121,7 +121,7 @@ def _write_sheet(path: Path, asked: "Asked", figures: Sequence["Figures"], measu
     pictures, captions = [], []
     for row, prompt in enumerate(asked.prompts):
         for index, (found, figure) in enumerate(zip(measured, figures, strict=True)):
-            decibel = f"{figure.name}: {decibels(figure.drawn[row].picture_db)} dB"
+            decibel = f"{figure.name}: {decibels(figure.drawn[row].picture_db, ' dB')}"
             pictures.append(found.drawings[row].image)
             captions.append(f"{figure.name}: {prompt}" if index == 0 else decibel)
     sheet = contact_sheet(pictures, captions, len(measured), SHEET_SIDE)

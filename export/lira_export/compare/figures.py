@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, median_low
 
 from lira_export.compare.columns import Column
 from lira_export.compare.measure import Measured
@@ -57,8 +57,8 @@ class Figures:
 
     @property
     def median_picture_db(self) -> float:
-        """Of all prompts."""
-        return median(each.picture_db for each in self.drawn)
+        """Of all prompts; the lower of two in the middle, for equality has no mean with a number."""
+        return median_low(each.picture_db for each in self.drawn)
 
     @property
     def median_seconds(self) -> float:
@@ -103,9 +103,9 @@ def weights_by_dtype(figures: Figures) -> Counter[str]:
     return total
 
 
-def decibels(value: float) -> str:
+def decibels(value: float, unit: str = "") -> str:
     """For people: "equal" where nothing differs."""
-    return "equal" if value >= MOST_DB else f"{value:.1f}"
+    return "equal" if value >= MOST_DB else f"{value:.1f}{unit}"
 
 
 def summary_row(figures: Figures, is_reference: bool) -> tuple[str, ...]:

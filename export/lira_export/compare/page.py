@@ -59,7 +59,7 @@ def _prompt(row: int, prompt: str, every: Sequence[Figures], measured: Sequence[
     shown = []
     for figures, found in zip(every, measured, strict=True):
         drawn = figures.drawn[row]
-        said = "reference" if figures is every[0] else f"{decibels(drawn.picture_db)}{_unit(drawn.picture_db)}"
+        said = "reference" if figures is every[0] else decibels(drawn.picture_db, " dB")
         shown.append(
             f'<figure><img src="{_data_uri(_png(found.drawings[row].image))}" '
             f'alt="{escape(prompt)}, drawn by {escape(figures.name)}">'
@@ -129,10 +129,6 @@ def _table(title: str, note: str, head: Sequence[str], rows: Iterable[Sequence[s
         f"<section><h2>{escape(title)}</h2><p>{escape(note)}</p><div class=scroll><table><thead><tr>{top}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div></section>"
     )
-
-
-def _unit(db: float) -> str:
-    return "" if decibels(db) == "equal" else " dB"
 
 
 def _png(pixels: Pixels) -> bytes:
