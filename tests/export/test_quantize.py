@@ -16,7 +16,7 @@ from lira_export.onnx.products import quantize_weight
 from lira_export.onnx.quantize import quantize
 from lira_export.recipes import Recipe, get_recipe
 
-INT8 = Recipe("test", quantizes=True)
+INT8 = Recipe("test", "int8", {}, 0)
 
 
 def model_of(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], columns: int) -> ir.Model:
@@ -84,7 +84,7 @@ def test_a_module_that_the_recipe_keeps_stays_float() -> None:
     weight = np.ones((64, 32), np.float32)
     model = linear_model(weight, name="reasoning.token_proj.weight")
     with pytest.raises(RuntimeError, match="quantized nothing"):
-        quantize(model, "denoiser", get_recipe("int8"))
+        quantize(model, "denoiser", get_recipe("int8", "onnx"))
     assert [node.op_type for node in model.graph] == ["MatMul"]
 
 

@@ -2,6 +2,7 @@
 
 softplus: the exporter guards it as Where(x > 20, x, Softplus(x)), though a runtime's Softplus is exact there already.
 clamp: the exporter casts the bound at run time to the type that it already has.
+pixel_unshuffle: the exporter writes tensors of rank 6, which not every runtime takes.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,15 @@ def clamp(x: FLOAT, min: float | None = None, max: float | None = None) -> Any: 
     return op.Min(x, op.Constant(value_float=max))  # type: ignore[type-var]
 
 
+def pixel_unshuffle(x: FLOAT, downscale_factor: int) -> Any:
+    """(1, c, h r, w r) -> (1, c r r, h, w) in rank 4; SpaceToDepth orders channels (r, r, c), PyTorch (c, r, r)."""
+    depth = op.SpaceToDepth(x, blocksize=downscale_factor)
+    split = op.Reshape(depth, op.Constant(value_ints=[downscale_factor**2, -1, 0, 0]))
+    return op.Reshape(op.Transpose(split, perm=[1, 0, 2, 3]), op.Constant(value_ints=[1, -1, 0, 0]))
+
+
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.softplus.default: softplus,
     torch.ops.aten.clamp.default: clamp,
+    torch.ops.aten.pixel_unshuffle.default: pixel_unshuffle,
 }
