@@ -27,10 +27,12 @@ def palettized(weight: Tensor, channels: int | None = None) -> Tensor:
 
 def own_range(tensor: Tensor) -> Tensor:
     """8 bits with a zero point over the tensor's own range, zero included, as ONNX's DynamicQuantizeLinear."""
-    low, high = tensor.amin().clamp(max=0), tensor.amax().clamp(min=0)
-    scale = (high - low).clamp(min=torch.finfo(tensor.dtype).tiny) / 255
-    zero = (-low / scale).round()
-    return ((tensor / scale).round() + zero).clamp(0, 255).sub(zero) * scale
+    return _affine(tensor.reshape(1, -1)).reshape(tensor.shape)
+
+
+def token_range(tensor: Tensor) -> Tensor:
+    """8 bits as `own_range`, each token (..., channels) over its own range, as XNNPACK."""
+    return _affine(tensor)
 
 
 def float16(tensor: Tensor) -> Tensor:
@@ -41,6 +43,14 @@ def float16(tensor: Tensor) -> Tensor:
 def _nearest(weight: Tensor) -> Tensor:
     table, indices = palette(weight.numpy(), PALETTE_BITS)
     return torch.from_numpy(table[indices].reshape(weight.shape))
+
+
+def _affine(rows: Tensor) -> Tensor:
+    """Integers from 0 to 255 at a scale and zero point for each row."""
+    low, high = rows.amin(-1, keepdim=True).clamp(max=0), rows.amax(-1, keepdim=True).clamp(min=0)
+    scale = (high - low).clamp(min=torch.finfo(rows.dtype).tiny) / 255
+    zero = (-low / scale).round()
+    return ((rows / scale).round() + zero).clamp(0, 255).sub(zero) * scale
 
 
 def _symmetric(rows: Tensor, largest: int) -> Tensor:

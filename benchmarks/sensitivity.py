@@ -28,7 +28,7 @@ from lira_export.trajectory import trajectory
 from lira_runtime.errors import cli_guard
 from recipes import PROMPTS
 from report import Row, show_rows
-from rounding import float16, own_range, palettized, per_block, per_channel
+from rounding import float16, own_range, palettized, per_block, per_channel, token_range
 from scan_tensors import CARRIED, TENSORS, scan_rounded
 from sensitivity_plot import draw
 
@@ -58,19 +58,20 @@ VECTORS = "biases and vectors"
 
 @dataclass(frozen=True)
 class Format:
-    """How weights are stored, and whether the inputs of their layers are 8 bits at their own range."""
+    """How weights are stored, and the inputs of their layers rounded; those of convolutions have one range."""
 
     weights: Callable[[Tensor], Tensor]
-    inputs: bool = False
+    inputs: Callable[[Tensor], Tensor] | None = None
 
 
 FORMATS: Mapping[str, Format] = {
     "int8 weights": Format(partial(per_channel, largest=127)),
-    "int8 weights and inputs": Format(partial(per_channel, largest=127), inputs=True),
+    "int8 weights and inputs": Format(partial(per_channel, largest=127), own_range),
+    "int8 weights, inputs by token": Format(partial(per_channel, largest=127), token_range),
     "6-bit palettes": Format(palettized),
     "6-bit palettes of 16 channels": Format(partial(palettized, channels=16)),
     "int4 weights, blocks of 32": Format(partial(per_block, largest=7)),
-    "int4 weights, 8-bit inputs": Format(partial(per_channel, largest=7), inputs=True),
+    "int4 weights, inputs by token": Format(partial(per_channel, largest=7), token_range),
 }
 
 
@@ -97,22 +98,27 @@ def stored(model: nn.Module, form: Format) -> dict[str, Tensor]:
 
 @contextmanager
 def quantized(
-    model: nn.Module, groups: Sequence[str], weights: Mapping[str, Tensor], inputs: bool = False
+    model: nn.Module,
+    groups: Sequence[str],
+    weights: Mapping[str, Tensor],
+    inputs: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[None]:
-    """While this lasts, the model computes with `weights` in some groups, and there with 8-bit inputs if asked to."""
+    """While this lasts, the model computes with `weights` in some groups, whose inputs are rounded by `inputs`."""
     with ExitStack() as stack:
         for group in groups:
             for name, parameter in parameters_of(model, group).items():
                 stack.callback(parameter.data.copy_, parameter.data.clone())
                 parameter.data.copy_(weights[name])
-                if inputs and group != VECTORS:
+                if inputs is not None and group != VECTORS:
                     layer = model.get_submodule(name.rpartition(".")[0])
-                    stack.callback(layer.register_forward_pre_hook(_round_input).remove)
+                    rounding = own_range if isinstance(layer, nn.Conv2d) else inputs
+                    stack.callback(_round_inputs(layer, rounding))
         yield
 
 
-def _round_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (own_range(inputs[0]), *inputs[1:])
+def _round_inputs(layer: nn.Module, rounding: Callable[[Tensor], Tensor]) -> Callable[[], None]:
+    """Returns what makes an end of it."""
+    return layer.register_forward_pre_hook(lambda _, inputs: (rounding(inputs[0]), *inputs[1:])).remove
 
 
 @torch.inference_mode()

@@ -18,7 +18,7 @@ from lira.presets import PRESETS
 from lira.scan import Selection, scan_pair, scan_sequential
 from lira.sources import Models, Request, load_models
 from lira_export.parity import Sample, psnr_db
-from rounding import float16, own_range, palettized, per_block, per_channel
+from rounding import float16, own_range, palettized, per_block, per_channel, token_range
 from scan_tensors import CARRIED, TENSORS, RoundCalls, scan_rounded
 from sensitivity import FORMATS, GROUPS, VECTORS
 
@@ -96,15 +96,17 @@ def test_an_outlier_costs_what_numpy_says_and_leaves_the_model_as_it_was(models:
 
 
 def test_inputs_are_quantized_where_the_format_says_so(models: Models, samples: list[Sample]):
-    seen: list[int] = []
+    seen: list[Tensor] = []
     layer = models.denoiser.blocks[0].ffn.fc1
     for name, form in FORMATS.items():
         weights = sensitivity.stored(models.denoiser, form)
         with sensitivity.quantized(models.denoiser, ["ffn.fc1"], weights, form.inputs):
-            hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0].unique())))
+            hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
             sensitivity.closeness(models.denoiser, samples[:1])
             hook.remove()
-        assert (seen.pop() <= 256) == form.inputs, name
+        assert (len(seen[-1].unique()) <= 256) == (form.inputs is own_range), name
+        exact = np.array_equal(seen[-1].numpy(), seen[0].numpy())
+        assert exact == (form.inputs is None), name
 
 
 def test_formats_hold_as_many_values_as_their_bits():
@@ -116,6 +118,8 @@ def test_formats_hold_as_many_values_as_their_bits():
     values = torch.rand(1000) * 3 - 1
     assert len(own_range(values).unique()) <= 256
     assert (own_range(values) - values).abs().max() <= 0.5001 * 3 / 255
+    tokens = torch.stack([values, values * 1e-3])
+    assert ((token_range(tokens) - tokens).abs().amax(1) <= 0.5001 * 3 / 255 * torch.tensor([1, 1e-3])).all()
     for form in (per_channel(weight, 127), per_block(weight, 7), palettized(weight, 16)):
         assert psnr_db(form.numpy(), weight.numpy()) > 25
 
