@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 BINS = 128
 MOST_ROUNDS = 20
-"""From where it starts, more rounds gain nothing: 0.1 dB under the optimum for matrices, 1 dB for the smallest."""
+"""From where it starts, more rounds gain nothing: 0.1 dB under the optimum for most matrices, 1 dB for a few."""
 
 
 def palette(weight: NDArray[np.floating], bits: int) -> tuple[NDArray[np.floating], NDArray[np.uint8]]:

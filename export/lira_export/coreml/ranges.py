@@ -42,10 +42,11 @@ Range = tuple[float, float]
 
 
 class RangeScan:
-    """Watches one exported program; what it saw is asked for after all `run`s."""
+    """Watches one exported program, its inputs in the order of `names`; what it saw is asked for after all `run`s."""
 
-    def __init__(self, program: ExportedProgram) -> None:
+    def __init__(self, program: ExportedProgram, names: Sequence[str]) -> None:
         self._program = program
+        self._names = names
         self._ranges: dict[fx.Node, Range] = {}
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
@@ -71,9 +72,10 @@ class RangeScan:
 
     def _arguments(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Tensor]:
         stored = {**self._program.constants, **self._program.state_dict}
+        given = (torch.from_numpy(np.array(inputs[name])) for name in self._names)
         for spec in self._program.graph_signature.input_specs:
             if spec.kind == InputKind.USER_INPUT:
-                yield torch.from_numpy(np.array(inputs[spec.arg.name]))
+                yield next(given)
             else:
                 yield stored[cast(str, spec.target)]
 

@@ -67,7 +67,7 @@ class CoremlTarget:
         where = f"{job.name} at {resolution} px" if len(job.variants) > 1 else job.name
         job.say(f"{where}: tracing")
         program = exported(variant)
-        scan = RangeScan(program)
+        scan = RangeScan(program, [spec.name for spec in variant.inputs])
         outputs = [scan.run(sample.inputs)[0] for sample in samples]
         error = require_float32_parity(job.name, outputs, samples)
         half = None if recipe.dtype == "float32" else self._float16_ops(job, resolution, scan)
