@@ -19,7 +19,7 @@ from lira_export.onnx.target import OnnxTarget
 from lira_export.recipes import RECIPES, Recipe, get_recipe
 from lira_export.target import Inventory, Job, Written
 from lira_runtime.bundle import Bundle
-from lira_runtime.errors import ParityLost
+from lira_runtime.errors import OverBudget, ParityLost
 from lira_runtime.interface import TensorSpec
 from lira_runtime.manifest import Graph
 
@@ -88,6 +88,15 @@ def test_loaded_bytes_are_those_of_the_weights_and_no_process_before(tmp_path: P
     large, small = measured(4096), measured(16)
     assert small < 32e6
     assert 0.9 * 4 * 4096**2 < large < 3.5 * 4 * 4096**2
+
+
+def test_a_graph_that_its_own_process_cannot_load_is_one_sentence(tmp_path: Path) -> None:
+    x = TensorSpec(name="x", shape=(1,), dtype="float32")
+    with pytest.raises(
+        OverBudget, match=r"none\.onnx could not be run in a process of its own: .*none\.onnx"
+    ) as caught:
+        loaded_bytes("onnx", Graph(path="none.onnx", entry="main", inputs=(x,), outputs=(x,)), tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_was_never_quantized_is_caught_by_what_it_holds(decoder_job: Callable[[Recipe], Job]) -> None:
