@@ -159,8 +159,9 @@ def test_progress_is_a_json_line_a_step_under_the_name_of_who_draws(compared: Co
 def test_the_same_bundle_again_is_equal(toys: Path, tmp_path: Path, compare: Run) -> None:
     arguments = [toys / "plain", toys / "plain", "--html", tmp_path / "page.html", *prompts(PROMPTS[0])]
     code, out, _ = compare(*arguments)
-    head, first, again, wrote = out.splitlines()
+    head, first, again, *engines, wrote = out.splitlines()
     assert code == 0 and wrote == f"wrote {tmp_path / 'page.html'}"
+    assert engines == ["plain: onnxruntime.", "plain (2): onnxruntime."]
     assert head.split()[:4] == ["bundle", "format", "recipe", "MB"]
     assert first.split()[:5] == ["plain", "onnx", "fp32", "0.1", "reference"]
     assert again.split()[:7] == ["plain", "(2)", "onnx", "fp32", "0.1", "equal", "equal"]

@@ -85,12 +85,13 @@ def command(
 
     measured = _draw(columns, asked, as_json)
     figures = [figures_of(each, measured[0]) for each in measured]
-    text = page(asked, figures, measured, remarks(columns))
+    notes = remarks(columns)
+    text = page(asked, figures, measured, notes)
     with atomic_write(html) as part:
         part.write_text(text, encoding="utf-8")
     if sheet is not None:
         _write_sheet(sheet, asked, figures, measured)
-    print(_json_line(html, asked, figures) if as_json else "\n".join([*table(figures), f"wrote {html}"]))
+    print(_json_line(html, asked, figures) if as_json else "\n".join([*table(figures), *notes, f"wrote {html}"]))
 
 
 def _check(columns: Sequence["Column"], asked: "Asked") -> None:

@@ -94,7 +94,7 @@ def remarks(columns: Sequence[Column]) -> list[str]:
             sentences.append(
                 f"{column.name} names another source than {first.name}: other weights, or other encoders beside them."
             )
-    sentences += [f"{column.name}: {column.engine}." for column in columns if column.engine != ENGINES["onnx"]]
+    sentences += [f"{column.name}: {column.engine}." for column in columns]
     return sentences
 
 

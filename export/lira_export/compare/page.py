@@ -37,19 +37,20 @@ def page(asked: Asked, every: Sequence[Figures], measured: Sequence[Measured], r
 
 
 def _settings(asked: Asked, reference: Figures) -> str:
-    threads = f"{asked.threads} threads" if asked.threads else "each engine's own number of threads"
+    threads = f"threads: {asked.threads}" if asked.threads else "each engine's own number of threads"
     return escape(
         f"{asked.resolution} px, {asked.steps} steps of {asked.method}, shift {asked.shift:g}, "
         f"guidance {asked.guidance:g}, seed {asked.seed}; {threads} on {platform.machine()} with {os.cpu_count()} "
-        f"cores. dB are PSNR against {reference.name}."
+        f"cores. dB are PSNR against {reference.name}: of pictures by their range of 255, of latents by the greatest "
+        "value."
     )
 
 
 def _summary(every: Sequence[Figures]) -> str:
     return _table(
         "In short",
-        "Seconds are the median of the prompts, loading included. Memory is the resident size of a process that holds "
-        "this engine alone.",
+        "Worst and median of the prompts' pictures. Seconds are the median of the prompts, loading included. Memory is "
+        "the resident size of a process that holds this engine alone.",
         SUMMARY,
         [summary_row(figures, figures is every[0]) for figures in every],
     )
