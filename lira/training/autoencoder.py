@@ -134,7 +134,8 @@ def train(state: TrainingState, emoji: EmojiSet, recipe: AutoencoderRecipe, out:
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.run.bf16):
             made = model(image, sigma)
         loss = reconstruction_loss(made, image, mask)
-        optimise(state, loss, recipe.optimiser, recipe.steps)
+        if optimise(state, loss, recipe.optimiser, recipe.steps) is None:
+            break
         watch.record(state, {"loss": loss.item()}, recipe.batch)
         if watch.is_due(state.step):
             psnr, thing_psnr = measure(averaged(state, kind), check)

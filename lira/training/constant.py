@@ -99,7 +99,8 @@ def run(weights: Path, recipe: Recipe, data: Encoded, out: Path, resume: bool, v
     with watched as watch, contextlib.closing(batches.ahead(state.step)) as coming:
         for _ in training_steps(state, end, out / STATE_NAME, recipe.run.save_every):
             loss = constant_loss(network, next(coming).to(device), recipe.run.bf16)
-            optimise(state, loss, recipe.optimiser, end)
+            if optimise(state, loss, recipe.optimiser, end) is None:
+                break
             watch.record(state, {"loss": loss.item()}, recipe.stages[0].batch)
     state.model.load_state_dict(state.averaged())
     save_tensors(out / CONSTANT_FILE, {"plan": state.averaged()["plan"].half()}, state.settings)

@@ -158,7 +158,8 @@ def train(
     kind = latent_kind(recipe.latent)
     for step in training_steps(state, recipe.steps, out / STATE_NAME, recipe.run.save_every):
         terms = training_loss(state.model, distance, pictures.draw(step), recipe, step)
-        optimise(state, terms["loss"], recipe.optimiser, recipe.steps)
+        if optimise(state, terms["loss"], recipe.optimiser, recipe.steps) is None:
+            break
         watch.record(state, {name: term.item() for name, term in terms.items()}, recipe.batch)
         if watch.is_due(state.step):
             watch.held_out(state.step, measure(averaged(state, kind), distance, check).figures())

@@ -69,7 +69,8 @@ def train(
     with contextlib.closing(coming):
         for step in training_steps(state, recipe.steps, out / STATE_NAME, recipe.run.save_every):
             loss, velocity = training_loss(model, next(coming).to(device), recipe.objective, recipe.run.bf16)
-            optimise(state, loss, recipe.optimiser, recipe.steps)
+            if optimise(state, loss, recipe.optimiser, recipe.steps) is None:
+                break
             mean_loss, mean_velocity = mean_over_processes(torch.stack([loss, velocity]), state.rank)
             recent.append(mean_velocity)
             if watch:

@@ -59,11 +59,12 @@ def begin(state: TrainingState, out: Path, resume: bool) -> None:
     torch.manual_seed(state.step)
 
 
-def optimise(state: TrainingState, loss: Tensor, settings: Optimiser, steps: int) -> float:
+def optimise(state: TrainingState, loss: Tensor, settings: Optimiser, steps: int) -> float | None:
     """One clipped step of AdamW at the scheduled rate of a run of `steps` steps, then the EMA.
 
-    A save that is due is made before it. Returns the gradient norm before clipping. Raises BadInput when loss or
-    gradient is not finite: no weight changes, and nothing is saved.
+    A save that is due is made before it. Returns the gradient norm before clipping; None after the last step, where
+    the loss only proves the state and no step is taken. Raises BadInput when loss or gradient is not finite: no weight
+    changes, and nothing is saved.
     """
     rate = settings.rate * cosine_rate(state.step, steps, settings.warmup_steps)
     for group in state.optimizer.param_groups:
@@ -74,8 +75,11 @@ def optimise(state: TrainingState, loss: Tensor, settings: Optimiser, steps: int
     norm = float(gathered(nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip)))
     if not (math.isfinite(norm) and math.isfinite(value)):
         what = f"the gradient's norm is {norm}" if math.isfinite(value) else f"the loss is {value}"
-        raise BadInput(f"Step {state.step + 1}: {what}. {_way_on(state)}")
+        when = f"Step {state.step + 1}" if state.step < steps else f"After step {state.step}, the last"
+        raise BadInput(f"{when}: {what}. {_way_on(state)}")
     state.proven()
+    if state.step >= steps:
+        return None
     state.optimizer.step()
     state.step += 1
     state.ema.update(state.model, state.step)
@@ -92,12 +96,12 @@ def _way_on(state: TrainingState) -> str:
 
 
 def training_steps(state: TrainingState, steps: int, checkpoint: Path, save_every: int) -> Generator[int, None, None]:
-    """Yield the number of every step still to do; the caller calls `optimise` once for each.
+    """Yield the number of every step still to do, then `steps`; the caller calls `optimise` once for each.
 
-    The state is saved every `save_every` steps and on the first Ctrl-C or SIGTERM, each time within the next step, once
-    it has shown that loss and gradient are finite (see `optimise`); an interrupt then ends the loop with
-    KeyboardInterrupt. It is saved at the end, too. An exception in the caller saves nothing, and neither does an
-    interrupt where several processes share the run: they would stop at different steps.
+    The state is saved every `save_every` steps, on the first Ctrl-C or SIGTERM and at the end, each time within the
+    next step, once it has shown that loss and gradient are finite (see `optimise`): step number `steps` is there for
+    the last save alone. An interrupt then ends the loop with KeyboardInterrupt. An exception in the caller saves
+    nothing, and neither does an interrupt where several processes share the run: they would stop at different steps.
     """
     with _stop_requests(alone=state.rank.count == 1) as stop:
         last, stopping = time.monotonic(), False
@@ -105,13 +109,13 @@ def training_steps(state: TrainingState, steps: int, checkpoint: Path, save_ever
             yield state.step
             now = time.monotonic()
             state.seconds, last = state.seconds + now - last, now
-            if state.step >= steps:
-                state.save(checkpoint)
-            elif stopping:
+            if stopping and state.step < steps:
                 raise KeyboardInterrupt
-            elif stop.is_set() or state.step % save_every == 0:
+            if stop.is_set() or state.step % save_every == 0 or state.step >= steps:
                 state.save_once_proven(checkpoint)
                 stopping = stop.is_set()
+        if state.saved_step != state.step:
+            yield state.step
 
 
 @contextlib.contextmanager

@@ -85,7 +85,8 @@ def train(state: TrainingState, trajectories: Trajectories, recipe: StudentRecip
     for step in training_steps(state, recipe.steps, out / STATE_NAME, recipe.run.save_every):
         chords = trajectories.read(stream.indices(step * batch, batch)).to(device)
         loss = student_loss(state.model, chords, recipe.run.bf16)
-        optimise(state, loss, recipe.optimiser, recipe.steps)
+        if optimise(state, loss, recipe.optimiser, recipe.steps) is None:
+            break
         watch.record(state, {"loss": loss.item()}, batch)
     save_student(state, recipe, out / WEIGHTS_NAME)
 

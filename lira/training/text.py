@@ -113,7 +113,8 @@ def train(state: TrainingState, tokenizer: ClipTokenizer, recipe: TextRecipe, ou
             views = state.model(tokenise(tokenizer, [scene.caption for scene in scenes]))
         wanted = labels(scenes)
         loss = torch.stack([F.cross_entropy(view[n].float(), wanted[n]) for view in views for n in CHOICES]).sum()
-        optimise(state, loss, recipe.optimiser, recipe.steps)
+        if optimise(state, loss, recipe.optimiser, recipe.steps) is None:
+            break
         watch.record(state, {"loss": loss.item()}, recipe.batch)
     model = AttributeReader(TextEncoder("demo"))
     model.load_state_dict(state.ema.shadow)

@@ -179,6 +179,17 @@ def test_an_update_that_ruins_the_weights_is_not_what_is_saved(
     assert run(tiny(), tmp_path, resume=True) == uninterrupted
 
 
+def test_a_last_update_that_ruins_the_weights_leaves_state_and_weights_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tiny("stages.0.steps=1"), tmp_path)
+    kept = {name: (tmp_path / name).read_bytes() for name in ("state.safetensors", "denoiser.safetensors")}
+    exploding_at(monkeypatch, 2)
+    with pytest.raises(BadInput, match=r"After step 2, the last: .* The last checkpoint, of step 1, stands"):
+        run(tiny("stages.0.steps=2"), tmp_path, resume=True)
+    assert {name: (tmp_path / name).read_bytes() for name in kept} == kept
+
+
 def test_what_to_do_after_a_bad_loss_is_said_where_no_good_state_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +197,10 @@ def test_what_to_do_after_a_bad_loss_is_said_where_no_good_state_is(
     with pytest.raises(BadInput, match="Step 2: .* Nothing is saved yet: lower the rate and start again"):
         run(tiny("run.save_every=1"), tmp_path)
     assert not (tmp_path / "state.safetensors").exists()
+    monkeypatch.undo()
     run(tiny("stages.0.steps=1"), tmp_path)
+    loss = denoiser.training_loss
+    monkeypatch.setattr(denoiser, "training_loss", lambda *given: tuple(float("nan") * part for part in loss(*given)))
     with pytest.raises(BadInput, match="Step 2: .* at any rate: start again in another folder"):
         run(tiny(), tmp_path, resume=True)
 

@@ -83,7 +83,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     start, whole, parts, optimise = run(network), tmp_path / "whole", tmp_path / "parts", module.optimise
     steps: list[int] = []
 
-    def killed(state: Any, *rest: Any) -> float:
+    def killed(state: Any, *rest: Any) -> float | None:
         steps.append(state.step)
         if steps == list(range(STEPS)):
             raise KeyboardInterrupt
@@ -96,7 +96,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     assert not (parts / weights).exists()
     torch.manual_seed(7)
     start(parts, True)
-    assert steps == [0, 1, 2, 3, 2, 3], "the second run goes on from the state of step 2"
+    assert steps == [0, 1, 2, 3, 2, 3, 4], "the second run goes on from the state of step 2, and proves its last"
     curves = [[point["loss"] for point in read_curve(folder / "curve.jsonl")] for folder in (whole, parts)]
     assert curves[0] == curves[1] and len(curves[0]) == STEPS
     for name in ("state.safetensors", weights):
