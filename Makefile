@@ -10,7 +10,7 @@ BASE_STAMP := $(BASE_VENV)/.installed
 PACKAGES := lira export/lira_export runtime/lira_runtime
 CODE := $(PACKAGES) tests benchmarks train.py test_lira.py
 
-.PHONY: demo test test-slow test-base lint format bench schema clean
+.PHONY: demo test test-slow test-base lint format bench schema baseline clean
 
 demo: $(STAMP)
 	$(BIN)/lira-export --target onnx --config nano --out build/nano-onnx --force
@@ -49,6 +49,11 @@ format: $(STAMP)
 
 schema: $(STAMP)
 	$(BIN)/python -m lira_runtime.manifest > docs/manifest.schema.json
+
+# Ops by kind of the demo model in the three formats, that tests compare with.
+baseline: $(STAMP)
+	$(BIN)/lira-export --target all --config nano --out build/baseline --force
+	$(BIN)/python tests/export/lowering_baseline.py build/baseline/nano-* > tests/export/lowering.json
 
 clean:
 	rm -rf build $(BASE_VENV)
