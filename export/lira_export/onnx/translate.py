@@ -29,9 +29,10 @@ def clamp(x: FLOAT, min: float | None = None, max: float | None = None) -> Any: 
 
 def pixel_unshuffle(x: FLOAT, downscale_factor: int) -> Any:
     """(1, c, h r, w r) -> (1, c r r, h, w) in rank 4; SpaceToDepth orders channels (r, r, c), PyTorch (c, r, r)."""
-    depth = op.SpaceToDepth(x, blocksize=downscale_factor)
-    split = op.Reshape(depth, op.Constant(value_ints=[downscale_factor**2, -1, 0, 0]))
-    return op.Reshape(op.Transpose(split, perm=[1, 0, 2, 3]), op.Constant(value_ints=[1, -1, 0, 0]))
+    split: Any = op.Constant(value_ints=[downscale_factor**2, -1, 0, 0])
+    joined: Any = op.Constant(value_ints=[1, -1, 0, 0])
+    depth = op.Reshape(op.SpaceToDepth(x, blocksize=downscale_factor), split)
+    return op.Reshape(op.Transpose(depth, perm=[1, 0, 2, 3]), joined)
 
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
