@@ -166,7 +166,7 @@ def run(recipe: AutoencoderRecipe, emoji_path: Path, out: Path, resume: bool, vi
     """
     single_device("The autoencoder")
     state, emoji = new_state(recipe), EmojiSet(emoji_path)
-    begin(state, out, resume)
+    begin(state, out, resume, recipe.steps)
     with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         train(state, emoji, recipe, out, watch)
     finish(state, emoji, latent_kind(recipe.latent), out)

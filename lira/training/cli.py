@@ -4,12 +4,15 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
+
+if TYPE_CHECKING:
+    from lira.training.recipe import AnyRecipe
 
 FOLDER = click.Path(path_type=Path)
 cache_option = click.option("--cache", type=FOLDER, help="Folder for copies of what is remote.")
@@ -27,33 +30,48 @@ RUN_OPTIONS = (
 class Run:
     """The options that every training has."""
 
+    recipe_name: str | None
+    default_recipe: str | None
     overrides: tuple[str, ...]
     json: bool
     tensorboard: bool
     out: Path
     resume: bool
 
+    def recipe(self, kind: "type[AnyRecipe]") -> "AnyRecipe":
+        """The recipe of that kind that the options choose; see `chosen_recipe`."""
+        from lira.training.choice import chosen_recipe
 
-def run_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command RUN_OPTIONS: it is called with a Run before its own options, PyTorch's threads set."""
-
-    @functools.wraps(function)
-    def called(
-        overrides: tuple[str, ...], json: bool, tensorboard: bool, out: Path, threads: int, resume: bool, **own: Any
-    ) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
-        function(Run(overrides, json, tensorboard, out, resume), **own)
-
-    for option in reversed(RUN_OPTIONS):
-        called = option(called)
-    return called
+        return chosen_recipe(kind, self.recipe_name, self.overrides, self.out, self.resume, self.default_recipe)
 
 
-def recipe_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """--recipe with a default."""
-    return click.option("--recipe", "recipe_name", default=default, show_default=True, help="A name or a .toml file.")
+def run_options(default_recipe: str | None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command --recipe and RUN_OPTIONS: it is called with a Run before its own options, threads set."""
+
+    def given(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def called(
+            recipe_name: str | None,
+            overrides: tuple[str, ...],
+            json: bool,
+            tensorboard: bool,
+            out: Path,
+            threads: int,
+            resume: bool,
+            **own: Any,
+        ) -> None:
+            import torch
+
+            torch.set_num_threads(threads)
+            function(Run(recipe_name, default_recipe, overrides, json, tensorboard, out, resume), **own)
+
+        usual = f"default: {default_recipe}, or with --resume" if default_recipe else "--resume takes"
+        recipe = click.option("--recipe", "recipe_name", help=f"A name or a .toml file; {usual} the stored one.")
+        for option in (*reversed(RUN_OPTIONS), recipe):
+            called = option(called)
+        return called
+
+    return given
 
 
 @click.group(epilog=EXIT_CODES_HELP, no_args_is_help=False)
@@ -63,15 +81,13 @@ def command() -> None:
 
 @command.command("autoencoder")
 @click.option("--emoji", type=FOLDER, required=True, help="The Fluent Emoji package, .tgz or unpacked.")
-@recipe_option("autoencoder-demo")
-@run_options
-def autoencoder_command(run: Run, emoji: Path, recipe_name: str) -> None:
+@run_options("autoencoder-demo")
+def autoencoder_command(run: Run, emoji: Path) -> None:
     """Encoder and tiny decoder, together, on rendered scenes."""
     from lira.training import autoencoder
-    from lira.training.recipe import resolve_as
     from lira.training.watch import View
 
-    recipe = resolve_as(autoencoder.AutoencoderRecipe, recipe_name, run.overrides)
+    recipe = run.recipe(autoencoder.AutoencoderRecipe)
     autoencoder.run(recipe, emoji, run.out, run.resume, View(run.json, run.tensorboard))
 
 
@@ -82,8 +98,7 @@ def autoencoder_command(run: Run, emoji: Path, recipe_name: str) -> None:
 @click.option("--images", multiple=True, help="Train on shards of images: paths, globs, ranges or fsspec URLs.")
 @click.option("--held-out", multiple=True, help="Shards to measure on; needed with --images.")
 @cache_option
-@recipe_option("decoder-demo")
-@run_options
+@run_options("decoder-demo")
 def decoder_command(
     run: Run,
     encoder: str,
@@ -92,14 +107,12 @@ def decoder_command(
     images: tuple[str, ...],
     held_out: tuple[str, ...],
     cache: Path | None,
-    recipe_name: str,
 ) -> None:
     """The tiny decoder of any latent kind, its encoder frozen, measured on held-out pictures."""
     from lira.training import decoder
-    from lira.training.recipe import resolve_as
     from lira.training.watch import View
 
-    recipe = resolve_as(decoder.DecoderRecipe, recipe_name, run.overrides)
+    recipe = run.recipe(decoder.DecoderRecipe)
     if (emoji is None) == (not images) or bool(images) != bool(held_out):
         raise BadInput("Give either --emoji, or --images with --held-out.")
     if emoji is not None:
@@ -110,33 +123,29 @@ def decoder_command(
 
 
 @command.command("text")
-@recipe_option("text-demo")
-@run_options
-def text_command(run: Run, recipe_name: str) -> None:
+@run_options("text-demo")
+def text_command(run: Run) -> None:
     """The small CLIP text encoder, on captions alone."""
     from lira.training import text
-    from lira.training.recipe import resolve_as
     from lira.training.watch import View
 
-    text.run(
-        resolve_as(text.TextRecipe, recipe_name, run.overrides), run.out, run.resume, View(run.json, run.tensorboard)
-    )
+    text.run(run.recipe(text.TextRecipe), run.out, run.resume, View(run.json, run.tensorboard))
 
 
 @command.command("denoiser")
-@click.option("--recipe", "recipe_name", help="A recipe's name or .toml file; --resume takes the stored one.")
 @click.option("--data", default="", help="Folder or URL that lira-encode wrote, or the parent of the stages' folders.")
 @cache_option
 @click.option(
     "--decoder", type=FOLDER, help="Decoder weights: draw a sheet to OUT/samples every run.sample_every steps."
 )
-@run_options
-def denoiser_command(run: Run, recipe_name: str | None, data: str, cache: Path | None, decoder: Path | None) -> None:
+@run_options(None)
+def denoiser_command(run: Run, data: str, cache: Path | None, decoder: Path | None) -> None:
     """The velocity network, by flow matching on encoded data; `accelerate launch -m lira.training.cli` for several."""
     from lira.training import denoiser
+    from lira.training.recipe import Recipe
     from lira.training.watch import View
 
-    recipe = denoiser.chosen_recipe(recipe_name, run.overrides, run.out, run.resume)
+    recipe = run.recipe(Recipe)
     recipe = msgspec.structs.replace(recipe, data=data) if data else recipe
     encoded, view = denoiser.open_data(recipe, cache, run.json), View(run.json, run.tensorboard, decoder)
     denoiser.run(recipe, encoded, run.out, run.resume, view)
@@ -146,9 +155,8 @@ def denoiser_command(run: Run, recipe_name: str | None, data: str, cache: Path |
 @click.option("--teacher", type=FOLDER, required=True, help="Weights of the trained denoiser, denoiser.safetensors.")
 @click.option("--data", required=True, help="Folder or URL that lira-encode wrote; its texts are drawn.")
 @cache_option
-@recipe_option("turbo-demo")
-@run_options
-def student_command(run: Run, teacher: Path, data: str, cache: Path | None, recipe_name: str) -> None:
+@run_options("turbo-demo")
+def student_command(run: Run, teacher: Path, data: str, cache: Path | None) -> None:
     """A denoiser that draws in a few steps without guidance, distilled from a trained one.
 
     The teacher's drawings are made first and kept in OUT/trajectories; a run that was stopped before they were complete
@@ -156,10 +164,9 @@ def student_command(run: Run, teacher: Path, data: str, cache: Path | None, reci
     """
     from lira.data.stream import EncodedData
     from lira.training import student
-    from lira.training.recipe import resolve_as
     from lira.training.watch import View
 
-    recipe = resolve_as(student.StudentRecipe, recipe_name, run.overrides)
+    recipe = run.recipe(student.StudentRecipe)
     student.run(
         teacher, EncodedData(data, cache, run.json), recipe, run.out, run.resume, View(run.json, run.tensorboard)
     )
@@ -169,18 +176,17 @@ def student_command(run: Run, teacher: Path, data: str, cache: Path | None, reci
 @click.option("--denoiser", type=FOLDER, required=True, help="Weights of the trained denoiser, denoiser.safetensors.")
 @click.option("--data", required=True, help="Folder or URL that lira-encode wrote.")
 @cache_option
-@click.option("--recipe", "recipe_name", default="demo", show_default=True, help="That the denoiser was trained by.")
 @click.option("--steps", type=click.IntRange(min=1), required=True, help="Steps over all runs.")
-@run_options
-def constant_command(run: Run, denoiser: Path, data: str, cache: Path | None, recipe_name: str, steps: int) -> None:
+@run_options("demo")
+def constant_command(run: Run, denoiser: Path, data: str, cache: Path | None, steps: int) -> None:
     """One plan in the place of the reasoning loop, to see what the loop is worth."""
     from lira.data.stream import EncodedData
     from lira.training import constant
-    from lira.training.recipe import resolve
+    from lira.training.recipe import Recipe
     from lira.training.watch import View
 
     constant.check_overrides(run.overrides)
-    recipe = constant.constant_recipe(resolve(recipe_name, run.overrides), steps)
+    recipe = constant.constant_recipe(run.recipe(Recipe), steps)
     found = constant.run(
         denoiser, recipe, EncodedData(data, cache, run.json), run.out, run.resume, View(run.json, run.tensorboard)
     )

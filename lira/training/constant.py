@@ -93,7 +93,7 @@ def run(weights: Path, recipe: Recipe, data: Encoded, out: Path, resume: bool, v
     loop = network.reasoning
     plan = mean_plan(network, [batches.draw(end + index).to(device) for index in range(START_BATCHES)])
     state = _new_state(loop, plan, sha256_of(weights), recipe)
-    begin(state, out, resume)
+    begin(state, out, resume, end)
     network.register_module("reasoning", state.model)
     watched = Watch(out, state, end, recipe.run.log_every, view)
     with watched as watch, contextlib.closing(batches.ahead(state.step)) as coming:

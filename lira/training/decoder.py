@@ -227,7 +227,7 @@ def run(
     torch.manual_seed(recipe.run.seed)
     state = new_state(recipe, first_decoder(kind, encoder, start), device)
     encoder = encoder.to(device)
-    begin(state, out, resume)
+    begin(state, out, resume, recipe.steps)
     count = min(HELD_OUT, len(held_out))
     measured = Pictures(held_out, encoder, min(CHECK_BATCH, count), recipe.run.seed, view.json)
     check = [measured.draw(number) for number in range(count // min(CHECK_BATCH, count))]

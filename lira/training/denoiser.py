@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lira.checkpoint import read_metadata, save_module
+from lira.checkpoint import save_module
 from lira.data.stream import EncodedData
 from lira.flow import halting_loss, noised, velocity_loss
 from lira.latents import latent_kind
@@ -16,15 +16,13 @@ from lira.model import LiRAModel
 from lira.training.batches import Batch, Batches, Encoded, encoders_of
 from lira.training.launch import Processes
 from lira.training.loop import STATE_NAME, adamw, begin, mean_over_processes, optimise, training_steps
-from lira.training.recipe import Objective, Recipe, resolve, stored
+from lira.training.recipe import Objective, Recipe
 from lira.training.samples import Sheets, open_sheets
 from lira.training.state import Ema, TrainingState
 from lira.training.watch import View, Watch
 from lira_runtime.errors import BadInput
-from lira_runtime.files import atomic_write
 
 WEIGHTS_NAME = "denoiser.safetensors"
-RECIPE_NAME = "recipe.json"
 
 
 def new_state(recipe: Recipe, d_text: int) -> TrainingState:
@@ -98,21 +96,6 @@ def save_weights(state: TrainingState, path: Path) -> None:
         save_module(copy, path, torch.float16, {**state.settings, "patch_size": str(model.patch_size)})
 
 
-def chosen_recipe(name: str | None, overrides: Sequence[str], out: Path, resume: bool) -> Recipe:
-    """The recipe of that name, or the one that the run in `out` stored, with overrides. Raises BadInput."""
-    if name:
-        return resolve(name, overrides)
-    if not resume:
-        raise BadInput("Say which recipe: --recipe NAME, or --resume for the one that the run was started with.")
-    path = out / STATE_NAME
-    if not path.exists():
-        raise BadInput(f"{out} holds no state yet that tells the recipe: name one with --recipe.")
-    text = read_metadata(path).get("recipe", "")
-    if not text:
-        raise BadInput(f"{path} was trained without a recipe: name one with --recipe.")
-    return stored(text, overrides, str(path))
-
-
 def open_data(recipe: Recipe, cache: Path | None = None, json: bool = False) -> list[EncodedData]:
     """The encoded folder of each stage; see `EncodedData`. Raises BadInput when one is missing or damaged."""
     if not recipe.data:
@@ -134,10 +117,8 @@ def run(recipe: Recipe, data: Sequence[Encoded], out: Path, resume: bool, view: 
     model = processes.prepare(state)
     kind = latent_kind(recipe.model.latent)
     sheets = open_sheets(view.decoder, kind, out) if view.decoder else None
-    begin(state, out, resume)
+    begin(state, out, resume, recipe.steps)
     if state.rank.index:
         return train(state, model, recipe, batches, out, sheets=sheets)
-    with atomic_write(out / RECIPE_NAME) as part:
-        part.write_text(recipe.json() + "\n", encoding="utf-8")
     with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         return train(state, model, recipe, batches, out, watch, sheets)

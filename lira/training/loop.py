@@ -10,15 +10,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
 from lira.training.recipe import Optimiser
 from lira.training.state import Rank, TrainingState, gathered
 from lira_runtime.errors import BadInput
-from lira_runtime.files import remove_parts
+from lira_runtime.files import atomic_write, remove_parts
 
-STATE_NAME = "state.safetensors"
+STATE_NAME, RECIPE_NAME = "state.safetensors", "recipe.json"
 
 
 def cosine_rate(step: int, steps: int, warmup_steps: int, floor: float = 0.02) -> float:
@@ -42,20 +43,26 @@ def check_start(out: Path, resume: bool) -> None:
         raise BadInput(f"{out} already holds a run: add --resume, or choose another folder.")
 
 
-def begin(state: TrainingState, out: Path, resume: bool) -> None:
-    """Make `out` ready for a run, or go back to the run that it holds; seeds torch so that a resume draws new noise.
+def begin(state: TrainingState, out: Path, resume: bool, steps: int) -> None:
+    """Make `out` ready for a run to step `steps`, or go back to the run that it holds, and keep the recipe there.
 
-    To resume where a kill came before the first save is to start at step 0, with a note. What a kill left half written
-    is removed. Raises BadInput when `out` holds a run and `resume` is not given, or a state that does not fit.
+    Torch is seeded so that a resume draws new noise. To resume where a kill came before the first save is to start at
+    step 0, with a note. What a kill left half written is removed. Raises BadInput when `out` holds a run and `resume`
+    is not given, or a state that does not fit or is beyond `steps`.
     """
     check_start(out, resume)
     if (out / STATE_NAME).exists():
         state.load(out / STATE_NAME)
+        if state.step > steps:
+            raise BadInput(f"The run in {out} is at step {state.step} already: {steps} steps in all are too few.")
     elif resume:
         state.notes = (f"{out} holds no state yet: the run starts at step 0.",)
     out.mkdir(parents=True, exist_ok=True)
     if state.rank.index == 0:
         remove_parts(out)
+        if state.step < steps:
+            with atomic_write(out / RECIPE_NAME) as part:
+                part.write_bytes(msgspec.json.format(state.recipe.encode(), indent=2) + b"\n")
     torch.manual_seed(state.step)
 
 

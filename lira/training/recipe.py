@@ -181,13 +181,17 @@ def resolve_as(kind: type[AnyRecipe], source: str, overrides: Sequence[str] = ()
     return _checked(kind, tree, overrides, source)
 
 
-def stored(text: str, overrides: Sequence[str], source: str) -> Recipe:
-    """The recipe that a checkpoint holds as JSON, with overrides. Raises BadInput."""
+def stored(kind: type[AnyRecipe], text: str | bytes, source: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
+    """The recipe of one kind that a run keeps as JSON, with overrides. Raises BadInput."""
     try:
         tree = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise BadInput(f"The recipe in {source} is damaged: {error}.") from error
-    return _checked(Recipe, tree, overrides, source)
+    try:
+        msgspec.convert(tree, kind)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"The recipe in {source} is of another training ({error}): choose another folder.") from error
+    return _checked(kind, tree, overrides, str(source))
 
 
 def _checked(kind: type[AnyRecipe], tree: dict[str, Any], overrides: Sequence[str], source: str) -> AnyRecipe:

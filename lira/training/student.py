@@ -121,6 +121,6 @@ def run(weights: Path, data: Encoded, recipe: StudentRecipe, out: Path, resume: 
     trajectories = draw_trajectories(out / TRAJECTORIES, teacher, data, recipe.run.seed, view.json)
     state = new_state(network, digest, recipe)
     state.settings |= encoders_of(data)
-    begin(state, out, resume)
+    begin(state, out, resume, recipe.steps)
     with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         train(state, trajectories, recipe, out, watch)

@@ -131,6 +131,6 @@ def run(recipe: TextRecipe, out: Path, resume: bool, view: View = View()) -> Non
     single_device("The text encoder")
     tokenizer = ClipTokenizer.vendored()
     state = new_state(tokenizer, recipe)
-    begin(state, out, resume)
+    begin(state, out, resume, recipe.steps)
     with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         train(state, tokenizer, recipe, out, watch)

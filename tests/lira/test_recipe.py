@@ -10,7 +10,7 @@ from lira.training import cli
 from lira.training.autoencoder import AutoencoderRecipe
 from lira.training.decoder import DecoderRecipe
 from lira.training.launch import Processes
-from lira.training.recipe import recipe_names, resolve, resolve_as, stored
+from lira.training.recipe import Recipe, recipe_names, resolve, resolve_as, stored
 from lira.training.state import Rank
 from lira.training.student import StudentRecipe
 from lira.training.text import TextRecipe
@@ -41,7 +41,7 @@ def test_overrides_reach_every_level_and_a_stored_recipe_comes_back() -> None:
     recipe = resolve("demo", overrides)
     assert (recipe.optimiser.rate, recipe.stages[0].batch, recipe.model.preset) == (1e-3, 16, "tiny")
     assert (recipe.run.bf16, recipe.data) == (False, "/data/x y")
-    assert stored(recipe.json(), [], "a checkpoint") == recipe
+    assert stored(Recipe, recipe.json(), "a checkpoint") == recipe
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import torch
 from lira.checkpoint import load_tensors
 from lira.data.synthetic import SyntheticData
 from lira.training import denoiser, loop
+from lira.training.choice import chosen_recipe
 from lira.training.launch import Processes
 from lira.training.recipe import Recipe, resolve
 from lira.training.state import Rank
@@ -30,9 +31,9 @@ WORKER = """
 import itertools, sys, pathlib, time, torch
 from lira.data.synthetic import SyntheticData
 from lira.training import denoiser
-from lira.training.recipe import stored
+from lira.training.recipe import Recipe, stored
 torch.set_num_threads(1)
-recipe = stored(sys.argv[1], [], "test")
+recipe = stored(Recipe, sys.argv[1], "test")
 if sys.argv[3] == "start":  # and wait in the sixth step to be killed
     loss, count = denoiser.training_loss, itertools.count(1)
     denoiser.training_loss = lambda *given: loss(*given) if next(count) < 6 else time.sleep(3600)
@@ -143,7 +144,7 @@ def test_a_stopped_run_saves_and_goes_on_with_the_same_losses(
         run(recipe, tmp_path)
     monkeypatch.undo()
     assert json.loads((tmp_path / "recipe.json").read_text())["run"]["save_every"] == 100
-    assert denoiser.chosen_recipe(None, [], tmp_path, resume=True) == recipe
+    assert chosen_recipe(Recipe, None, [], tmp_path, resume=True, default=None) == recipe
     assert run(recipe, tmp_path, resume=True) == uninterrupted
 
 
@@ -206,8 +207,6 @@ def test_what_to_do_after_a_bad_loss_is_said_where_no_good_state_is(
 
 
 def test_to_resume_before_the_first_save_is_to_start(tmp_path: Path, capsys, uninterrupted: list[float]) -> None:
-    with pytest.raises(BadInput, match="holds no state yet .* --recipe"):
-        denoiser.chosen_recipe(None, [], tmp_path, resume=True)
     assert run(tiny(), tmp_path, resume=True) == uninterrupted
     assert f"{tmp_path} holds no state yet: the run starts at step 0." in capsys.readouterr().err
 

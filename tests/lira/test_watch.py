@@ -35,7 +35,7 @@ def test_a_recipe_changed_by_a_continuation_is_told_value_by_value() -> None:
 def test_a_resumed_run_warns_of_the_change_as_a_line_or_as_json(tmp_path: Path, capsys) -> None:
     state_of('{"steps": 9}').save(tmp_path / "state.safetensors")
     state = state_of('{"steps": 12}')
-    begin(state, tmp_path, resume=True)
+    begin(state, tmp_path, resume=True, steps=12)
     Watch(tmp_path, state, 12, 1).__exit__(None, None, None)
     assert capsys.readouterr().err == "warning: steps was 9 and is 12 from here on.\n"
     Watch(tmp_path, state, 12, 1, View(json=True)).__exit__(None, None, None)
@@ -67,11 +67,11 @@ def test_a_run_clears_away_its_own_half_written_files_and_no_others(tmp_path: Pa
     others[1].parent.mkdir()
     for path in (ours, *others):
         path.touch()
-    second = state_of("")
+    second = state_of("{}")
     second.rank = Rank(1, 2)
-    begin(second, tmp_path, resume=False)
+    begin(second, tmp_path, resume=False, steps=1)
     assert ours.exists()
-    begin(state_of(""), tmp_path, resume=False)
+    begin(state_of("{}"), tmp_path, resume=False, steps=1)
     assert not ours.exists() and all(path.exists() for path in others)
 
 
@@ -123,7 +123,7 @@ def test_the_autoencoder_goes_on_after_a_stop_as_if_there_had_been_none(tmp_path
             overrides = [f"steps={stop}", "optimiser.warmup_steps=0"]
             recipe = resolve_as(autoencoder.AutoencoderRecipe, "autoencoder-demo", overrides)
             state = autoencoder.new_state(recipe)
-            begin(state, folder, resume=number > 0)
+            begin(state, folder, resume=number > 0, steps=stop)
             with Watch(folder, state, stop, 50) as watch:
                 autoencoder.train(state, None, recipe, folder, watch)  # type: ignore[arg-type]
         return state.model.state_dict()
