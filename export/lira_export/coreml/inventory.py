@@ -41,7 +41,7 @@ def read_inventory(package: Path, function: str) -> Inventory:
         if weight is not None:
             products[weight] += 1
     ops = Counter(op.op_type for op in operations if op.op_type != "const")
-    ranks = [var.rank for op in operations for var in op.outputs if isinstance(var, Var)]
+    ranks = [var.rank for op in operations if not _is_packed(op) for var in op.outputs if isinstance(var, Var)]
     return Inventory(ops, products, sizes, elements, max(ranks))
 
 
@@ -54,8 +54,13 @@ def _stored(op: Operation) -> Iterator[tuple[str, int, int]]:
         for name in others:
             if op.inputs.get(name) is not None:
                 yield from _floats(op.inputs[name])
-    elif op.op_type == "const" and not any(child.op_type in UNPACKED for child in op.outputs[0].child_ops):
+    elif op.op_type == "const" and not _is_packed(op):
         yield from _floats(op.outputs[0])
+
+
+def _is_packed(op: Operation) -> bool:
+    """Whether a constant is only a part of packed weights, whose table has two dimensions more than they have."""
+    return op.op_type == "const" and any(child.op_type in UNPACKED for child in op.outputs[0].child_ops)
 
 
 def _floats(var: Var) -> Iterator[tuple[str, int, int]]:
