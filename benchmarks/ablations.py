@@ -41,7 +41,7 @@ from lira_runtime.errors import cli_guard
 from report import Row, show_rows
 from timing import interleaved
 
-INT8 = get_recipe("int8")
+INT8 = get_recipe("int8", "onnx")
 FULL = "full form"
 
 
@@ -113,7 +113,7 @@ def constant_text_state(self: CrossStateFusion, text: Tensor) -> Tensor:
 FORMS = {
     FULL: Form(),
     "arena off": Form(arena=False),
-    "hidden layer in float": Form(recipe=get_recipe("int8-dynamic")),
+    "hidden layer in float": Form(recipe=get_recipe("int8-dynamic", "onnx")),
     "raster scan, carried states": Form(((TraceableScan, "forward", scan_in_raster_order),)),
     "heads of 96 in place of 192": Form(head_width=96),
     "B, C, dt, A in float": Form(recipe=float_also("*.scan.maps", "*.scan.rates")),
@@ -145,8 +145,9 @@ def write_graph(config: str, form: Form, graph: Path, request: Request) -> None:
             for name, module in models.denoiser.named_modules()
             if isinstance(module, MixFFN)
         }
+        known = ranges if form.recipe.calibrated else None
         model = to_onnx(build_components(models, models.resolution, ("denoiser",))[0])
-        ir.save(store_half(quantize(model, "denoiser", form.recipe, ranges)), graph, external_data=f"{graph.name}.data")
+        ir.save(store_half(quantize(model, "denoiser", form.recipe, known)), graph, external_data=f"{graph.name}.data")
 
 
 def runner(graph: Path, threads: int, arena: bool) -> Callable[[], object]:

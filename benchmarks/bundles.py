@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from lira_runtime.backends.onnx import OnnxBackend
+from lira_runtime.backends.choose import backend_for
 from lira_runtime.backends.session import SessionSettings
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import cli_guard
@@ -28,7 +28,7 @@ class Drawer:
     """Draws one picture a call and keeps the denoiser's seconds."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
-        self._pipeline = Pipeline(bundle, OnnxBackend(SessionSettings(threads=threads)))
+        self._pipeline = Pipeline(bundle, backend_for(bundle.manifest.target, SessionSettings(threads)))
         self.seconds: dict[str, list[float]] = defaultdict(list)
 
     def __call__(self) -> None:

@@ -14,7 +14,9 @@ import lira_export
 from fresh import random_feed
 from lira.sources import Models, Request, load_models
 from lira_export.bundle import Order, write_bundle
+from lira_export.onnx.target import OnnxTarget
 from lira_export.recipes import get_recipe
+from lira_export.references import References
 from lira_runtime.backends.session import SessionSettings, open_session
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput
@@ -26,7 +28,7 @@ BUILD = Path(__file__).parent.parent / "build"
 
 @dataclass(frozen=True)
 class Case:
-    """Eager models, the bundle made of them, and the threads that both may use."""
+    """Eager models, the ONNX bundle made of them, measured at its first resolution, and the threads of both."""
 
     models: Models
     bundle: Bundle
@@ -36,17 +38,31 @@ class Case:
     def title(self) -> str:
         """Config, resolution, latent kind and threads, for a table's head."""
         manifest = self.bundle.manifest
-        return f"{manifest.preset}, {manifest.resolution} px, latent {manifest.latent.name}, {self.threads} threads"
+        return f"{manifest.preset}, {self.resolution} px, latent {manifest.latent.name}, {self.threads} threads"
+
+    @property
+    def resolution(self) -> int:
+        """Side of the picture in px."""
+        return self.bundle.resolution(None)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """(1, C, H, W) of the latent."""
+        return self.bundle.manifest.latent_shape(self.resolution)
 
     @property
     def tokens(self) -> int:
         """Image tokens that the denoiser works on."""
         latent = self.bundle.manifest.latent
-        return (self.bundle.manifest.resolution // (latent.scale * latent.patch_size)) ** 2
+        return (self.resolution // (latent.scale * latent.patch_size)) ** 2
+
+    def graph(self, component: str) -> Path:
+        """The file of one component's graph."""
+        return self.bundle.path / self.bundle.graph(component).path
 
     def runner(self, component: str) -> Callable[[], object]:
         """A call that runs one component of the bundle on random inputs of the shapes that its graph asks for."""
-        return runner(self.bundle.graph(component), self.threads)
+        return runner(self.graph(component), self.threads)
 
 
 def runner(graph: Path, threads: int) -> Callable[[], object]:
@@ -66,19 +82,20 @@ def open_case(
     """Load the models of a config and open their int8 bundle; it is exported to `path` where there is none.
 
     Raises:
-        BadInput: the bundle at `path` is of another config, latent kind or resolution.
+        BadInput: the bundle at `path` is of another target, config, latent kind or first resolution.
     """
     torch.set_num_threads(threads)
     models = load_models(Request(config, resolution=resolution))
     path = path or BUILD / f"{config}-onnx"
     if not path.exists():
-        order = Order(config, get_recipe("int8"), path, components)
-        write_bundle(order, models, lambda line: click.echo(line, err=True))
+        order = Order(config, OnnxTarget(), get_recipe("int8", "onnx"), path, components)
+        write_bundle(order, References(models, (models.resolution,)), lambda line: click.echo(line, err=True))
     bundle = Bundle.open(path)
     if older_than_code(path):
         click.echo(f"note: {path} is older than the code that exports it; delete it to measure that code.", err=True)
-    made_of = (bundle.manifest.preset, bundle.manifest.latent.name, bundle.manifest.resolution)
-    if made_of != (config, models.kind.name, models.resolution):
+    manifest = bundle.manifest
+    made_of = (manifest.target, manifest.preset, manifest.latent.name, bundle.resolution(None))
+    if made_of != ("onnx", config, models.kind.name, models.resolution):
         raise BadInput(f"{path} is {made_of}, not what is asked for; give another --bundle.")
     return Case(models, bundle, threads)
 

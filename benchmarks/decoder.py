@@ -25,9 +25,9 @@ OURS, FP32, INT8 = "decoder", "TAESD fp32", "TAESD int8"
 
 def measure(case: Case, rounds: int, repeats: int, taesd: Mapping[str, Any] = peers.TAESD) -> dict[str, float]:
     """Times in ms, memory in MB, GFLOP and ratios by name."""
-    side = case.bundle.manifest.resolution // peers.TAESD_SCALE
+    side = case.resolution // peers.TAESD_SCALE
     graphs = {
-        OURS: case.bundle.graph("decoder"),
+        OURS: case.graph("decoder"),
         FP32: peers.taesd_graph(side, taesd),
         INT8: peers.taesd_int8_graph(side, taesd),
     }
@@ -42,7 +42,7 @@ def measure(case: Case, rounds: int, repeats: int, taesd: Mapping[str, Any] = pe
             rate.setdefault(name, []).append(value)
     ms = {name: median(each.ms for each in found) for name, found in seen.items()}
     megabytes = {name: median(each.peak_bytes for each in found) / 1e6 for name, found in seen.items()}
-    own = gflop(lambda: case.models.decoder(torch.zeros(case.bundle.manifest.latent_shape)))
+    own = gflop(lambda: case.models.decoder(torch.zeros(case.latent_shape)))
     fp32_rate = median(rate["fp32 GEMM"])
     return {
         **{f"{name} ms": value for name, value in ms.items()},

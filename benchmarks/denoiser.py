@@ -24,7 +24,7 @@ from timing import ceilings, gflop, interleaved, rates
 def measure(case: Case, rounds: int, sana: Mapping[str, Any] | None = peers.SANA_600M) -> dict[str, float]:
     """Times in ms, GFLOP and ratios by name; `sana` is the configuration of the peer, None for none."""
     models = case.models
-    latent = torch.randn(case.bundle.manifest.latent_shape)
+    latent = torch.randn(case.latent_shape)
     inputs = (latent, torch.tensor([0.5]), torch.randn(1, PROMPT_TOKENS, models.text_encoder.width))
     eager = torch.inference_mode()(lambda: models.denoiser(*inputs))
     gemms = ceilings(case.threads)

@@ -104,7 +104,7 @@ def command(path: Path, component: str, threads: int, runs: int, plot: Path | No
     """Show where a run of PATH goes: an .onnx file, or a component of a bundle."""
     if path.is_file() and path.suffix != ".onnx":
         raise BadInput(f"{path} is neither a bundle nor an .onnx file.")
-    graph = Bundle.open(path).graph(component) if path.is_dir() else path
+    graph = path / Bundle.open(path).graph(component).path if path.is_dir() else path
     rows = table(profile(graph, threads, runs))
     gemms = ceilings(threads)
     rate = rates(gemms, interleaved({name: gemm.run for name, gemm in gemms.items()}, 5))

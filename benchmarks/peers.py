@@ -67,7 +67,7 @@ TAESD: Mapping[str, Any] = {
 TAESD_SCALE = 8
 """Image px per latent cell."""
 
-EVERY_PRODUCT = Recipe("every-product-int8", quantizes=True, keep_float={"sana": ("*patch_embed*",)})
+EVERY_PRODUCT = Recipe("every-product-int8", "int8", {}, 0, keep_float={"sana": ("*patch_embed*",)})
 """The patch embedding is a convolution of 0.01 % of the arithmetic."""
 GRAPH = "graph.onnx"
 CACHE = Path(__file__).parent.parent / "build" / "peers"

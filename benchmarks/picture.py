@@ -59,7 +59,7 @@ def _draw(case: Case, steps: int) -> dict[str, float]:
 
 def _arithmetic(case: Case) -> dict[str, float]:
     """GFLOP of one pass of every part."""
-    models, shape = case.models, case.bundle.manifest.latent_shape
+    models, shape = case.models, case.latent_shape
     latent, text = torch.zeros(shape), torch.zeros(1, PROMPT_TOKENS, models.text_encoder.width)
     return {
         "text_encoder": gflop(lambda: models.text_encoder(torch.zeros(1, PROMPT_TOKENS, dtype=torch.int32))),

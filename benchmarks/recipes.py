@@ -36,10 +36,10 @@ PROMPTS = ("a penguin on a purple background", "a small blue car right of a tree
 
 def variants() -> Iterator[tuple[str, Recipe]]:
     """Name and recipe of everything that is compared."""
-    int8 = get_recipe("int8")
+    int8 = get_recipe("int8", "onnx")
     kept = int8.keep_float["denoiser"]
-    yield "fp32", get_recipe("fp32")
-    yield "int8-dynamic", get_recipe("int8-dynamic")
+    yield "fp32", get_recipe("fp32", "onnx")
+    yield "int8-dynamic", get_recipe("int8-dynamic", "onnx")
     yield "int8", int8
     for name, patterns in {
         "B, C, dt and A": ("*.scan.maps", "*.scan.rates"),
@@ -63,7 +63,7 @@ def measure(models: Models, folder: Path, threads: int, rounds: int, steps: int)
         samples = [sample for drawing in drawings for sample in drawing]
         graphs = {}
         for index, (name, recipe) in enumerate(variants()):
-            model = quantize(ir.load(plain), "denoiser", recipe, ranges)
+            model = quantize(ir.load(plain), "denoiser", recipe, ranges if recipe.calibrated else None)
             graphs[name] = folder / str(index) / GRAPH
             graphs[name].parent.mkdir()
             ir.save(store_half(model) if recipe.quantizes else model, graphs[name], external_data=f"{GRAPH}.data")

@@ -28,14 +28,14 @@ def measure(
     """One row for each case: tokens, px, ms and MB of a step, and of SANA's (None where it was not run)."""
     rows = []
     for case in cases:
-        own = fresh.measure(case.bundle.graph("denoiser"), case.threads, repeats)
+        own = fresh.measure(case.graph("denoiser"), case.threads, repeats)
         peer = None
         if case.tokens <= sana_up_to:
             peer = fresh.measure(peers.sana_graph(math.isqrt(case.tokens), sana), case.threads, repeats)
         rows.append(
             {
                 "tokens": case.tokens,
-                "px": case.bundle.manifest.resolution,
+                "px": case.resolution,
                 "ms": own.ms,
                 "us a token": 1e3 * own.ms / case.tokens,
                 "MB": own.peak_bytes / 1e6,

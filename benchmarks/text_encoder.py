@@ -22,7 +22,7 @@ from timing import ceilings, gflop, int8_gemm, interleaved, rates
 def measure(case: Case, rounds: int) -> dict[str, float]:
     """Times in ms, GFLOP and ratios by name."""
     encoder = case.models.text_encoder
-    products = integer_products(case.bundle.graph("text_encoder"))
+    products = integer_products(case.graph("text_encoder"))
     gemms = ceilings(case.threads)
     own_gemms = {shape: int8_gemm(case.threads, PROMPT_TOKENS, *shape) for shape in products}
     named = gemms | {str(shape): gemm for shape, gemm in own_gemms.items()}

@@ -9,7 +9,9 @@ import peers
 from case import Case
 from lira.sources import Request, load_models
 from lira_export.bundle import Order, write_bundle
+from lira_export.onnx.target import OnnxTarget
 from lira_export.recipes import get_recipe
+from lira_export.references import References
 from lira_runtime.bundle import Bundle
 
 
@@ -18,7 +20,8 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """16 tokens, latent f8c4, demo text encoder."""
     models = load_models(Request("nano", latent="f8c4", resolution=64, text_encoder="demo", seed=5))
     out = tmp_path_factory.mktemp("benchmarks") / "bundle"
-    write_bundle(Order("nano", get_recipe("int8"), out), models, lambda line: None)
+    order = Order("nano", OnnxTarget(), get_recipe("int8", "onnx"), out)
+    write_bundle(order, References(models, (64,)), lambda line: None)
     return Case(models, Bundle.open(out), threads=2)
 
 
