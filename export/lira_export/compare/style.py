@@ -10,9 +10,8 @@ h1 { font-size: clamp(1.4rem, 4vw, 2rem); line-height: 1.25; font-weight: 650; m
 h2 { font-size: 1.1rem; font-weight: 650; margin: 3rem 0 .25rem; }
 p, .remarks { color: var(--soft); margin: 0 0 .75rem; max-width: 46rem; }
 .remarks { padding-left: 1.2rem; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); gap: 1rem;
-  margin: .75rem 0 1rem; }
-figure { margin: 0; }
+.pictures { display: flex; flex-wrap: wrap; gap: 1rem; margin: .75rem 0 1rem; }
+figure { margin: 0; flex: 1 1 9.5rem; max-width: 24rem; }
 img { display: block; width: 100%; height: auto; border-radius: 6px; }
 .plot { max-width: 46rem; }
 figcaption { display: flex; flex-wrap: wrap; justify-content: space-between; column-gap: .75rem; padding: .35rem 0;
