@@ -16,9 +16,6 @@ with silent_stderr():  # importing it logs
     from litert_torch import progress
     from litert_torch.fx_infra import decomp
 
-_TABLES = (decomp._pre_convert_decomp, decomp._pre_lower_decomp)
-"""The converter's own, which every conversion in the process reads."""
-
 
 def to_tflite(variants: Mapping[str, Component], goal: Path) -> None:
     """Write the components, of the same weights, as signatures called by the keys.
@@ -54,16 +51,15 @@ class _Named(nn.Module):
 @contextmanager
 def _settings() -> Iterator[None]:
     """The converter's global state as we need it, restored afterwards: softplus has no lowering; no progress bars."""
-    kept, shown = [dict(table) for table in _TABLES], progress.config.show_progress
+    kept, shown = (decomp._pre_convert_decomp, decomp._pre_lower_decomp), progress.config.show_progress
+    decomp._pre_convert_decomp, decomp._pre_lower_decomp = (table.copy() for table in kept)
     decomp.add_pre_convert_decomp(torch.ops.aten.softplus, _softplus)
     progress.config.show_progress = False
     try:
         yield
     finally:
         progress.config.show_progress = shown
-        for table, before in zip(_TABLES, kept, strict=True):
-            table.clear()
-            table.update(before)
+        decomp._pre_convert_decomp, decomp._pre_lower_decomp = kept
 
 
 def _softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:

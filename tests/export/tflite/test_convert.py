@@ -1,0 +1,101 @@
+"""From a component to a float32 file: names, parity, shared weights, and what the converter leaves behind."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from litert_torch.fx_infra import decomp
+from torch import nn
+
+from lira_export.components import Component
+from lira_export.tflite.convert import to_tflite
+from lira_export.tflite.model import read, write
+from lira_export.tflite.names import layers
+from lira_export.tflite.target import require_shared_weights
+from lira_runtime.backends.tflite import TfliteBackend
+from lira_runtime.errors import BadInput
+from lira_runtime.interface import TensorSpec
+from lira_runtime.manifest import Graph
+
+
+def test_every_resolution_is_a_signature_that_computes_what_eager_does(decoder) -> None:
+    assert [graph.entry for graph in decoder.written.graphs] == ["r64", "r128"]
+    assert len(decoder.written.files) == 1
+    backend = TfliteBackend()
+    for graph in decoder.written.graphs:
+        latent = torch.randn(graph.inputs[0].shape, generator=torch.Generator().manual_seed(1))
+        backend.load(graph, decoder.job.folder)
+        image = backend.run({"latent": latent.numpy()})["image"]
+        backend.unload()
+        with torch.inference_mode():
+            expected = decoder.job.variants[graph.resolution].eager(latent)
+        np.testing.assert_allclose(image, expected.numpy(), atol=1e-5)
+
+
+def test_a_denoiser_keeps_the_contracts_names_and_its_step_count(mite: Component, mite_file: Path) -> None:
+    graph = Graph(path=mite_file.name, entry="main", inputs=mite.inputs, outputs=mite.outputs)
+    backend = TfliteBackend()
+    backend.load(graph, mite_file.parent)
+    generator = torch.Generator().manual_seed(2)
+    for time in (0.9, 0.2):
+        latent = torch.randn(1, 4, 8, 8, generator=generator)
+        text = torch.randn(1, 77, 24, generator=generator)
+        inputs = {"latent": latent, "timestep": torch.tensor([time]), "text_states": text}
+        with torch.inference_mode():
+            velocity, info = mite.eager(*inputs.values())
+        found = backend.run({name: value.numpy() for name, value in inputs.items()})
+        np.testing.assert_allclose(found["velocity"], velocity.numpy(), atol=2e-5)
+        assert found["reasoning_steps"].tolist() == info["total_steps"].tolist()
+    backend.unload()
+
+
+def test_two_resolutions_hold_the_weights_once(decoder) -> None:
+    weights = sum(4 * each.numel() for each in decoder.job.variants[64].eager.parameters())
+    assert weights < decoder.path.stat().st_size < 1.3 * weights
+
+
+def test_a_weight_that_is_stored_twice_is_noticed(decoder, tmp_path: Path) -> None:
+    require_shared_weights(decoder.path)
+    model = read(decoder.path)
+    model.buffers.append(model.buffers[next(layers(model, model.subgraphs[1])).buffer])
+    copied = next(layers(model, model.subgraphs[1]))
+    for tensor in model.subgraphs[1].tensors:
+        if tensor.buffer == copied.buffer:
+            tensor.buffer = len(model.buffers) - 1
+    write(model, tmp_path / "twice.tflite")
+    with pytest.raises(RuntimeError, match=f"do not share the weights of {copied.path}"):
+        require_shared_weights(tmp_path / "twice.tflite")
+
+
+def test_every_layer_is_known_though_normalizations_move_into_weights(mite: Component, mite_file: Path) -> None:
+    model = read(mite_file)
+    found = {layer.path for layer in layers(model, model.subgraphs[0])}
+    assert found == {
+        path for path, module in mite.traceable.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
+    }
+
+
+def softplus_decompositions() -> list[object]:
+    """What every later conversion in this process would use."""
+    tables = decomp.pre_convert_decomp(), decomp.pre_lower_decomp()
+    return [table[torch.ops.aten.softplus.default] for table in tables]
+
+
+class _Broken(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError("no such operator, says the toy")
+
+
+def test_a_converters_failure_names_its_log_and_leaves_its_tables_as_they_were(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spec = (TensorSpec(name="x", shape=(1, 2), dtype="float32"),)
+    before = softplus_decompositions()
+    with pytest.raises(BadInput, match="could not be converted") as caught:
+        to_tflite({"main": Component("decoder", _Broken(), _Broken(), spec, spec)}, tmp_path / "toy.tflite")
+    log = Path(str(caught.value).split("the traceback is in ")[1].rstrip("."))
+    assert "says the toy" in log.read_text()
+    log.unlink()
+    assert softplus_decompositions() == before
+    assert capfd.readouterr() == ("", "")
