@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from torch import Tensor, nn
 
 from lira.autoencoder import DemoEncoder
-from lira.checkpoint import load_module, save_module
+from lira.checkpoint import load_module, save_module, weights_digest
 from lira.data.emoji import EmojiSet
 from lira.data.scenes import CANVAS
 from lira.data.shards import ShardSet
@@ -165,10 +165,13 @@ def train(
             watch.held_out(state.step, measure(averaged(state, kind), distance, check).figures())
 
 
-def finish(decoder: TinyDecoder, distance: Distance, check: Sequence[EncodedPictures], out: Path) -> None:
-    """Write weights (float16) and a picture of examples, and print the held-out quality of the weights as stored."""
+def finish(decoder: TinyDecoder, encoder: str, distance: Distance, check: Sequence[EncodedPictures], out: Path) -> None:
+    """Write weights (float16) and a picture of examples, and print the held-out quality of the weights as stored.
+
+    encoder: its digest, for the metadata.
+    """
     decoder = decoder.half().float()
-    save_module(decoder, out / WEIGHTS_NAME, torch.float16, {"kind": decoder.kind.name})
+    save_module(decoder, out / WEIGHTS_NAME, torch.float16, {"kind": decoder.kind.name, "encoder": encoder})
     for noise in CHECK_NOISES:
         print(f"held-out, latent noise {noise}: {measure(decoder, distance, check, noise)}")
     save_examples(decoder, check, out / EXAMPLES_NAME)
@@ -226,6 +229,7 @@ def run(
     encoder = load_frozen_encoder(kind, encoder_source)
     torch.manual_seed(recipe.run.seed)
     state = new_state(recipe, first_decoder(kind, encoder, start), device)
+    state.settings["encoder"] = weights_digest(encoder)
     encoder = encoder.to(device)
     begin(state, out, resume, recipe.steps)
     count = min(HELD_OUT, len(held_out))
@@ -235,4 +239,4 @@ def run(
     pictures = Pictures(source, encoder, recipe.batch, recipe.run.seed, view.json)
     with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         train(state, recipe, distance, pictures, check[:1], out, watch)
-    finish(averaged(state, kind), distance, check, out)
+    finish(averaged(state, kind), state.settings["encoder"], distance, check, out)

@@ -16,6 +16,9 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from lira.checkpoint import check_fits, load_tensors, save_tensors
 from lira_runtime.errors import BadInput
 
+DIGEST_LENGTH = 64
+"""Of a SHA-256 in hexadecimal digits."""
+
 
 @dataclass(frozen=True)
 class Rank:
@@ -116,9 +119,8 @@ class TrainingState:
         except msgspec.DecodeError as error:
             raise BadInput(f"The training state in {path} is damaged: {error}.") from error
         # An older state may know less: of its encoders, nothing.
-        if others := [name for name, value in counters.settings.items() if self.settings.get(name) != value]:
-            before, now = ({name: s.get(name) for name in others} for s in (counters.settings, self.settings))
-            raise BadInput(f"{path} was trained with {before}, not with {now}.")
+        if others := _differences(counters.settings, self.settings):
+            raise BadInput(f"{path} was trained with another {', '.join(others)}.")
         own = self.model.state_dict()
         for part in ("model.", "ema."):
             check_fits(self.model, _below(part, tensors), str(path))
@@ -140,6 +142,15 @@ class TrainingState:
             moment = _laid_out(value, like) if value.shape == like.shape and slot != "step" else value
             slots.setdefault(int(number), {})[slot] = moment
         return slots
+
+
+def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What `now` lacks, or has otherwise, of a run's settings; of digests, which say nothing to a reader, the names."""
+    others = {name: value for name, value in before.items() if now.get(name) != value}
+    return [
+        name.replace("_", " ") + ("" if len(value) == DIGEST_LENGTH else f" ({value}, here {now.get(name, 'none')})")
+        for name, value in others.items()
+    ]
 
 
 def changed_values(before: str, after: str) -> tuple[str, ...]:

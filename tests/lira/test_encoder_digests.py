@@ -40,11 +40,12 @@ def test_stages_of_different_encoders_are_refused(field: str, what: str) -> None
 
 
 def test_weights_tell_the_encoders_and_a_run_goes_on_with_them_alone(tmp_path: Path) -> None:
-    denoiser.run(smoke(1), [data_of(encoder="a", text_encoder="b")], tmp_path, resume=False)
+    one, other = 32 * "ab", 32 * "cd"
+    denoiser.run(smoke(1), [data_of(encoder="a", text_encoder=one)], tmp_path, resume=False)
     stored = read_metadata(tmp_path / "denoiser.safetensors")
-    assert (stored["encoder"], stored["text_encoder"]) == ("a", "b")
-    with pytest.raises(BadInput, match=r"was trained with {'text_encoder': 'b'}, not with {'text_encoder': 'c'}"):
-        denoiser.run(smoke(2), [data_of(encoder="a", text_encoder="c")], tmp_path, resume=True)
+    assert (stored["encoder"], stored["text_encoder"]) == ("a", one)
+    with pytest.raises(BadInput, match=r"was trained with another text encoder\.$"):
+        denoiser.run(smoke(2), [data_of(encoder="a", text_encoder=other)], tmp_path, resume=True)
 
 
 def test_a_run_that_did_not_know_its_encoders_goes_on(tmp_path: Path) -> None:
