@@ -43,16 +43,21 @@ def milliseconds(run: Callable[[], object], repeats: int) -> float:
 
 def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median wall time of every call, in ms: each is warmed up once, then all run in turn `rounds` times."""
+    return {name: median(values) for name, values in laps(runs, rounds).items()}
+
+
+def laps(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Wall time of every call in every round, in ms, as `interleaved` takes the median of."""
     for run in runs.values():
         run()
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    found: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
             time.sleep(REST_SECONDS)
             start = time.perf_counter()
             run()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: 1e3 * median(values) for name, values in seconds.items()}
+            found[name].append(1e3 * (time.perf_counter() - start))
+    return found
 
 
 def fp32_gemm(rows: int = GEMM_ROWS, depth: int = GEMM_DEPTH, columns: int = GEMM_COLUMNS) -> Gemm:
