@@ -196,14 +196,14 @@ def stored(kind: type[AnyRecipe], text: str | bytes, source: str | Path, overrid
 
 def _checked(kind: type[AnyRecipe], tree: dict[str, Any], overrides: Sequence[str], source: str) -> AnyRecipe:
     for override in overrides:
-        _override(tree, override)
+        _override(kind, tree, override)
     try:
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
         raise BadInput(f"Recipe {source}{' with its overrides' if overrides else ''}: {error}.") from error
 
 
-def _override(tree: dict[str, Any], override: str) -> None:
+def _override(kind: type[Struct], tree: dict[str, Any], override: str) -> None:
     """Set one value in place; a value that is no TOML literal is a string."""
     name, separator, text = override.partition("=")
     keys = name.split(".")
@@ -215,14 +215,25 @@ def _override(tree: dict[str, Any], override: str) -> None:
         value = text.strip()
     branch: Any = tree
     for depth, key in enumerate(keys, 1):
+        if not isinstance(branch, dict | list):
+            raise BadInput(f"--set {name}: '{'.'.join(keys[: depth - 1])}' is a value, not a section.")
         index: Any = int(key) if isinstance(branch, list) and key.isdecimal() else key
-        known = index in range(len(branch)) if isinstance(branch, list) else index in branch
-        # A last key may be a field left at its default; the check of the whole recipe knows the others.
-        if not known and (depth < len(keys) or isinstance(branch, list)):
-            raise BadInput(f"--set {name}: the recipe has no '{'.'.join(keys[:depth])}'.")
+        known = _known(kind, keys[: depth - 1]) if isinstance(branch, dict) else range(len(branch))
+        if index not in known:
+            choice = ", ".join(map(str, known))
+            raise BadInput(f"--set {name}: the recipe has no '{'.'.join(keys[:depth])}'; choose one of {choice}.")
         if depth == len(keys):
             branch[index] = value
-        elif not isinstance(branch[index], dict | list):
-            raise BadInput(f"--set {name}: '{'.'.join(keys[:depth])}' is a value, not a section.")
         else:
-            branch = branch[index]
+            branch = branch[index] if isinstance(branch, list) else branch.setdefault(index, {})
+
+
+def _known(kind: type[Struct], keys: Sequence[str]) -> list[str]:
+    """Names of the fields of the section `keys` of a recipe, in which a number stands for an entry of a list."""
+    section: Any = msgspec.inspect.type_info(kind)
+    for key in keys:
+        if isinstance(section, msgspec.inspect.VarTupleType):
+            section = section.item_type
+        else:
+            section = next((field.type for field in getattr(section, "fields", ()) if field.name == key), None)
+    return [field.name for field in getattr(section, "fields", ())]

@@ -29,29 +29,19 @@ from lira_runtime.manifest import SamplerDefaults
 TRAJECTORIES = "trajectories"
 
 
-class Training(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long the student learns; `batch` counts chords."""
-
-    steps: Count
-    batch: Count
-
-
 class StudentRecipe(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that decides a student, but its teacher and the data."""
 
+    steps: Count
+    batch: Count
+    """Chords a step."""
     sampler: Levels
     teacher: Teaching
-    training: Training
     optimiser: Optimiser
     run: Run
 
     def __post_init__(self) -> None:
         check_warmup(self.optimiser, self.steps)
-
-    @property
-    def steps(self) -> int:
-        """Steps of the optimiser."""
-        return self.training.steps
 
 
 def chord_loss(v: Tensor, velocity: Tensor) -> Tensor:
@@ -81,7 +71,7 @@ def train(state: TrainingState, trajectories: Trajectories, recipe: StudentRecip
     """Train to the recipe's last step; the student's weights (EMA) go to out/denoiser.safetensors."""
     state.model.eval()
     device = next(state.model.parameters()).device
-    stream, batch = Stream(trajectories, recipe.run.seed), recipe.training.batch
+    stream, batch = Stream(trajectories, recipe.run.seed), recipe.batch
     for step in training_steps(state, recipe.steps, out / STATE_NAME, recipe.run.save_every):
         chords = trajectories.read(stream.indices(step * batch, batch)).to(device)
         loss = student_loss(state.model, chords, recipe.run.bf16)

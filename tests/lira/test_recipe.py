@@ -49,14 +49,15 @@ def test_overrides_reach_every_level_and_a_stored_recipe_comes_back() -> None:
     [
         ("optimiser.rate", "section.key=value"),
         ("=1", "section.key=value"),
-        ("optimizer.rate=1", "no 'optimizer'"),
-        ("optimiser.speed=1", "unknown field `speed`"),
+        ("optimizer.rate=1", "no 'optimizer'; choose one of model, stages, times, optimiser, objective, run, data"),
+        ("optimiser.speed=1", "no 'optimiser.speed'; choose one of rate, betas, weight_decay, clip, warmup_steps"),
+        ("stages.0.size=1", "no 'stages.0.size'; choose one of resolution, steps, batch, data"),
         ("optimiser.rate.x=1", "is a value, not a section"),
         ("optimiser.rate=fast", "rate"),
         ("optimiser.rate=nan", "rate"),
         ("optimiser.rate=inf", "rate"),
         ("optimiser.rate=-1", "rate"),
-        ("stages.1.batch=4", "no 'stages.1'"),
+        ("stages.1.batch=4", "no 'stages.1'; choose one of 0"),
         ("stages.0.batch=0", "batch"),
         ("run.seed=99999999999999999999", "run.seed"),
         ("run.seed=2147483648", "run.seed"),
@@ -85,7 +86,7 @@ def test_an_override_that_makes_no_sense_is_refused_with_its_place(override: str
 def test_the_other_recipes_have_no_samples_to_draw_and_a_warm_up_below_their_steps(kind: type, name: str) -> None:
     assert name in recipe_names(kind)
     resolve_as(kind, name)
-    with pytest.raises(BadInput, match="unknown field `sample_every`"):
+    with pytest.raises(BadInput, match="no 'run.sample_every'; choose one of bf16, seed, save_every, log_every"):
         resolve_as(kind, name, ["run.sample_every=1"])
     with pytest.raises(BadInput, match="not below the run's"):
         resolve_as(kind, name, ["optimiser.warmup_steps=1000000"])
@@ -102,6 +103,12 @@ def test_what_one_process_trains_is_refused_by_several(
     result = CliRunner().invoke(cli.command, [*command, "--out", str(tmp_path / "out"), "--set", "steps=101"])
     assert isinstance(result.exception, BadInput) and "by one process, not by 2" in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("before", ["optimiser.rate={x=1}", "optimiser=[{}]", "optimiser={}"])
+def test_overrides_of_another_shape_than_the_recipes_are_refused(before: str) -> None:
+    with pytest.raises(BadInput, match="optimiser"):
+        resolve("demo", [before, f"{before.partition('=')[0]}{'.0.x' if '[' in before else '.x'}=1"])
 
 
 def test_a_file_is_read_and_what_is_none_is_refused(tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ class Noise:
 
 
 def student_run(network: Path) -> Start:
-    small = ["teacher.trajectories=8", "teacher.batch=8", "teacher.substeps=1", "training.batch=4"]
-    recipe = resolve_as(student.StudentRecipe, "turbo-demo", [*RUN, *small, f"training.steps={STEPS}"])
+    small = ["teacher.trajectories=8", "teacher.batch=8", "teacher.substeps=1", "batch=4"]
+    recipe = resolve_as(student.StudentRecipe, "turbo-demo", [*RUN, *small, f"steps={STEPS}"])
     return lambda out, resume: student.run(network, SyntheticData("f8c4", 64, 32), recipe, out, resume, View())
 
 

@@ -22,8 +22,8 @@ SHORT = [
     "teacher.batch=16",
     "teacher.substeps=2",
     "teacher.guidance=6",
-    "training.steps=16",
-    "training.batch=8",
+    "steps=16",
+    "batch=8",
 ]
 SHORT += ["optimiser.rate=3e-3", "optimiser.warmup_steps=3", "optimiser.ema_decay=0.8", "run.bf16=false"]
 
