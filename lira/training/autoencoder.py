@@ -142,7 +142,7 @@ def train(state: TrainingState, emoji: EmojiSet, recipe: AutoencoderRecipe, out:
             watch.held_out(state.step, {"PSNR in dB": psnr, "PSNR on things in dB": thing_psnr})
 
 
-def finish(state: TrainingState, emoji: EmojiSet, kind: LatentKind, out: Path) -> None:
+def finish(state: TrainingState, emoji: EmojiSet, kind: LatentKind, out: Path, watch: Watch) -> None:
     """Calibrate the averaged weights, report on held-out scenes, and write weights and a picture of examples."""
     model = averaged(state, kind)
     images = (scene_batch(emoji, 64, (CALIBRATION_SEED, part), held_out=False)[0] for part in range(32))
@@ -150,7 +150,8 @@ def finish(state: TrainingState, emoji: EmojiSet, kind: LatentKind, out: Path) -
     check = [scene_batch(emoji, 32, (CHECK_SEED, 1 + part), held_out=True) for part in range(8)]
     for noise in (0.0, 0.1, 0.2):
         psnr, thing_psnr = measure(model, check, noise)
-        print(f"held-out, latent noise {noise}: PSNR {psnr:.2f} dB, on things {thing_psnr:.2f} dB")
+        sentence = f"held-out, latent noise {noise}: PSNR {psnr:.2f} dB, on things {thing_psnr:.2f} dB"
+        watch.result(sentence, {"latent_noise": noise, "PSNR in dB": psnr, "PSNR on things in dB": thing_psnr})
     for name, module in (("encoder", model.encoder), ("decoder", model.decoder)):
         save_module(module, out / f"{name}.safetensors", torch.float16, {"kind": kind.name})
     image = check[0][0][:16]
@@ -169,4 +170,4 @@ def run(recipe: AutoencoderRecipe, emoji_path: Path, out: Path, resume: bool, vi
     begin(state, out, resume, recipe.steps)
     with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         train(state, emoji, recipe, out, watch)
-    finish(state, emoji, latent_kind(recipe.latent), out)
+        finish(state, emoji, latent_kind(recipe.latent), out, watch)

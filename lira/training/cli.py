@@ -187,10 +187,9 @@ def constant_command(run: Run, denoiser: Path, data: str, cache: Path | None, st
 
     constant.check_overrides(run.overrides)
     recipe = constant.constant_recipe(run.recipe(Recipe), steps)
-    found = constant.run(
+    constant.run(
         denoiser, recipe, EncodedData(data, cache, run.json), run.out, run.resume, View(run.json, run.tensorboard)
     )
-    click.echo(f"velocity loss with the loop {found.loop:.4f}, with the constant {found.constant:.4f}")
 
 
 @command.command("curve")

@@ -6,7 +6,7 @@ The plan starts from the mean of the loop's plans.
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -102,10 +102,13 @@ def run(weights: Path, recipe: Recipe, data: Encoded, out: Path, resume: bool, v
             if optimise(state, loss, recipe.optimiser, end) is None:
                 break
             watch.record(state, {"loss": loss.item()}, recipe.stages[0].batch)
-    state.model.load_state_dict(state.averaged())
-    save_tensors(out / CONSTANT_FILE, {"plan": state.averaged()["plan"].half()}, state.settings)
-    check = [batches.draw(end + START_BATCHES + index).to(device) for index in range(CHECK_BATCHES)]
-    return Comparison(*(_loss_with(network, reasoning, check, recipe) for reasoning in (loop, state.model)))
+        state.model.load_state_dict(state.averaged())
+        save_tensors(out / CONSTANT_FILE, {"plan": state.averaged()["plan"].half()}, state.settings)
+        check = [batches.draw(end + START_BATCHES + index).to(device) for index in range(CHECK_BATCHES)]
+        found = Comparison(*(_loss_with(network, reasoning, check, recipe) for reasoning in (loop, state.model)))
+        sentence = f"velocity loss with the loop {found.loop:.4f}, with the constant {found.constant:.4f}"
+        watch.result(sentence, asdict(found))
+    return found
 
 
 def _new_state(loop: ReasoningLoop, plan: Tensor, digest: str, recipe: Recipe) -> TrainingState:

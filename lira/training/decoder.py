@@ -165,15 +165,18 @@ def train(
             watch.held_out(state.step, measure(averaged(state, kind), distance, check).figures())
 
 
-def finish(decoder: TinyDecoder, encoder: str, distance: Distance, check: Sequence[EncodedPictures], out: Path) -> None:
-    """Write weights (float16) and a picture of examples, and print the held-out quality of the weights as stored.
+def finish(
+    decoder: TinyDecoder, encoder: str, distance: Distance, check: Sequence[EncodedPictures], out: Path, watch: Watch
+) -> None:
+    """Write weights (float16) and a picture of examples, and tell the held-out quality of the weights as stored.
 
     encoder: its digest, for the metadata.
     """
     decoder = decoder.half().float()
     save_module(decoder, out / WEIGHTS_NAME, torch.float16, {"kind": decoder.kind.name, "encoder": encoder})
     for noise in CHECK_NOISES:
-        print(f"held-out, latent noise {noise}: {measure(decoder, distance, check, noise)}")
+        quality = measure(decoder, distance, check, noise)
+        watch.result(f"held-out, latent noise {noise}: {quality}", {"latent_noise": noise, **quality.figures()})
     save_examples(decoder, check, out / EXAMPLES_NAME)
 
 
@@ -239,4 +242,4 @@ def run(
     pictures = Pictures(source, encoder, recipe.batch, recipe.run.seed, view.json)
     with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         train(state, recipe, distance, pictures, check[:1], out, watch)
-    finish(averaged(state, kind), state.settings["encoder"], distance, check, out)
+        finish(averaged(state, kind), state.settings["encoder"], distance, check, out, watch)

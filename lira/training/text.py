@@ -119,7 +119,8 @@ def train(state: TrainingState, tokenizer: ClipTokenizer, recipe: TextRecipe, ou
     model = AttributeReader(TextEncoder("demo"))
     model.load_state_dict(state.ema.shadow)
     model.eval()
-    print(f"held-out captions read right: {accuracy(model, tokenizer):.1%}")
+    right = accuracy(model, tokenizer)
+    watch.result(f"held-out captions read right: {right:.1%}", {"captions read right": right})
     save_module(model.encoder, out / "text_encoder.safetensors", torch.float16, {"preset": "demo"})
 
 

@@ -2,7 +2,8 @@
 
 OUT/curve.jsonl has one line a step: {"step", "loss", "rate", "images_per_second", "seconds"} and the terms of the loss,
 where step counts from 1, losses are means over the global batch and seconds is training time over all runs. For
-programs, a line has {"event": "train"} and the same, or {"event": "held_out", "step"} and what was measured.
+programs, a line has {"event": "train"} and the same, {"event": "held_out", "step"} and what was measured,
+{"event": "result"} and what a finished run has come to, or {"event": "interrupted", "saved_step", "out"}.
 """
 
 import json
@@ -51,6 +52,7 @@ class Watch:
         view: View = View(),  # noqa: B008
     ) -> None:
         self._steps, self._log_every, self._view = steps, log_every, view
+        self._out, self._state = out, state
         self._times: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], maxlen=log_every + 1)
         cut_curve(out / CURVE_NAME, state.step)
         self._curve = (out / CURVE_NAME).open("a", encoding="utf-8")
@@ -90,6 +92,23 @@ class Watch:
             self._say(f"step {step}/{self._steps}  held out: {_listed(figures)}")
         self._to_board(step, {f"held_out/{name}": value for name, value in figures.items()})
 
+    def result(self, sentence: str, figures: Mapping[str, float]) -> None:
+        """Tell what a finished run has come to: a sentence on stdout, for programs the figures as an event."""
+        if self._view.json:
+            self._say(json.dumps({"event": "result", **figures}))
+        else:
+            self._progress.close()
+            print(sentence, flush=True)
+
+    def _interrupted(self) -> None:
+        saved = self._state.saved_step
+        if self._view.json:
+            self._say(json.dumps({"event": "interrupted", "saved_step": saved, "out": str(self._out)}))
+        else:
+            self._progress.close()
+            what = "no step is saved yet" if saved is None else f"step {saved} is saved"
+            self._say(f"{what} in {self._out}; --resume goes on.")
+
     def _show(self, point: dict[str, Any], terms: list[str], remaining: float) -> None:
         note = f"{_listed({name: point[name] for name in terms})}, {point['images_per_second']:.1f} images/s"
         if self._view.json:
@@ -116,6 +135,8 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is KeyboardInterrupt:
+            self._interrupted()
         self._progress.close()
         self._curve.close()
         if self._board:

@@ -1,5 +1,7 @@
 """One plan in the place of the reasoning loop: it is what is trained, and nothing else."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -78,10 +80,12 @@ def test_an_override_that_would_be_thrown_away_is_refused_and_another_is_not(nam
     constant.check_overrides(["run.seed=1", "stages.0.batch=8", "times.mu=0"])
 
 
-def test_a_trained_constant_is_better_than_the_mean_it_starts_from(tmp_path: Path, weights: Path) -> None:
+def test_a_trained_constant_is_better_than_the_mean_it_starts_from(tmp_path: Path, weights: Path, capsys) -> None:
     data, bf16 = SyntheticData("f8c4", 64, 32), False
     recipe = constant.constant_recipe(resolve("smoke", ["run.bf16=false"]), 20)
-    found = constant.run(weights, recipe, data, tmp_path / "out", resume=False, view=View())
+    found = constant.run(weights, recipe, data, tmp_path / "out", resume=False, view=View(json=True))
+    told = capsys.readouterr()
+    assert json.loads(told.err.splitlines()[-1]) == {"event": "result", **asdict(found)} and not told.out
     network = load_denoiser(weights)
     plan = load_tensors(tmp_path / "out" / "reasoning_constant.safetensors")[0]["plan"]
     assert plan.shape == (network.preset.reasoning_width,) and plan.dtype == torch.float16

@@ -9,8 +9,12 @@ import torch
 from torch import nn
 
 from lira.checkpoint import save_tensors
-from lira.training import autoencoder
+from lira.decoder import TinyDecoder
+from lira.latents import LATENT_KINDS
+from lira.training import autoencoder, decoder
 from lira.training.loop import adamw, begin
+from lira.training.perceptual import PyramidDistance
+from lira.training.pictures import EncodedPictures
 from lira.training.recipe import Optimiser, resolve_as
 from lira.training.state import Ema, Rank, TrainingState, changed_values
 from lira.training.watch import View, Watch, read_curve
@@ -92,6 +96,32 @@ def test_steps_and_held_out_figures_are_shown_when_due_and_all_steps_are_in_the_
     assert [(point["loss"], point["pixel"], point["rate"]) for point in read_curve(tmp_path / "curve.jsonl")] == [
         (step / 8, 0.5, 0.1) for step in range(1, 6)
     ]
+
+
+def test_what_a_decoder_has_come_to_is_a_sentence_on_stdout_or_an_event_alone(tmp_path: Path, capsys) -> None:
+    generator = torch.Generator().manual_seed(0)
+    image, latent = (torch.rand(shape, generator=generator) for shape in ((1, 3, 192, 192), (1, 4, 24, 24)))
+    check, untrained = [EncodedPictures(image, latent)], TinyDecoder(LATENT_KINDS["demo"]).eval()
+    for view in (View(), View(json=True)):
+        with Watch(tmp_path, state_of(""), 1, 1, view) as watch:
+            decoder.finish(untrained, "e", PyramidDistance(), check, tmp_path, watch)
+    told = capsys.readouterr()
+    lines, events = told.out.splitlines(), [json.loads(line) for line in told.err.splitlines()]
+    assert [event["event"] for event in events] == ["result"] * 3 and len(lines) == 3
+    for line, event in zip(lines, events, strict=True):
+        assert line.startswith(f"held-out, latent noise {event['latent_noise']}: PSNR {event['PSNR in dB']:.2f} dB")
+
+
+@pytest.mark.parametrize(("saved", "what"), [(4, "step 4 is saved"), (None, "no step is saved yet")])
+def test_an_interrupted_run_says_what_is_saved_and_how_to_go_on(tmp_path: Path, capsys, saved, what: str) -> None:
+    state = state_of("")
+    state.saved_step = saved
+    for view in (View(), View(json=True)):
+        with pytest.raises(KeyboardInterrupt), Watch(tmp_path, state, 9, 1, view):
+            raise KeyboardInterrupt
+    line, event = capsys.readouterr().err.splitlines()
+    assert line == f"{what} in {tmp_path}; --resume goes on."
+    assert json.loads(event) == {"event": "interrupted", "saved_step": saved, "out": str(tmp_path)}
 
 
 def test_speed_and_time_left_are_of_the_last_log_every_steps(
