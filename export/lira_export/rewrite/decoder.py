@@ -17,6 +17,9 @@ from lira.latents import LatentKind
 LEAST_BAND_ROWS, BAND_CELLS = 16, 2048
 """A band has 16 rows of the trunk (128 px), more where they are short; docs/performance.md has the measurement."""
 
+MOST_JOINED = 4
+"""Tensors in one concatenation: XNNPACK takes no more than five."""
+
 
 @dataclass(frozen=True)
 class Band:
@@ -59,12 +62,20 @@ class BandedDecoder(TinyDecoder):
         features = self.trunk(latent)
         if len(self.bands) == 1:
             return self.to_rgb(self.finish(features))
-        return torch.cat([self._draw(features, band) for band in self.bands], dim=2)
+        return _stacked([self._draw(features, band) for band in self.bands])
 
     def _draw(self, features: Tensor, band: Band) -> Tensor:
         finished = self.finish(features[:, :, band.start : band.stop])
         double = slice(2 * (band.top - band.start), 2 * (band.bottom - band.start))
         return self.to_rgb(finished[:, :, double])
+
+
+def _stacked(bands: list[Tensor]) -> Tensor:
+    """Bands below each other, a few at a time, as a tree of concatenations."""
+    while len(bands) > 1:
+        groups = [bands[i : i + MOST_JOINED] for i in range(0, len(bands), MOST_JOINED)]
+        bands = [torch.cat(group, dim=2) if len(group) > 1 else group[0] for group in groups]
+    return bands[0]
 
 
 def _unfold_stem(decoder: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,6 @@ from lira_export.tflite.model import read, subgraph_of, write
 from lira_runtime.backends.tflite import silent_stderr
 
 DELEGATE = "DELEGATE"
-EXPLAINED: Mapping[str, str] = {
-    "EMBEDDING_LOOKUP": "a look-up in a table, not arithmetic; XNNPACK has none",
-    "RESHAPE": "of the int32 token numbers before their look-up; XNNPACK reshapes floats. It copies nothing",
-    "CAST": "of the one step count to int32, the graph's last op; XNNPACK converts to no int32",
-}
-"""Ops that stay with LiteRT's kernels, and why."""
 
 
 def undelegated(path: Path, signature: str) -> Counter[str]:

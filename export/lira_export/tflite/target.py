@@ -22,7 +22,14 @@ class TfliteTarget:
 
     name: TargetName = "tflite"
     requires: str | None = None
-    tools = ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert", "transformers")
+    tools: tuple[str, ...] = (
+        "torch",
+        "litert-torch",
+        "litert-converter",
+        "ai-edge-quantizer",
+        "ai-edge-litert",
+        "transformers",
+    )
     segment_sums = False
 
     def write(self, job: Job) -> Written:
