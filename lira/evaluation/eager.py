@@ -51,7 +51,9 @@ def eager_artist(checkpoint: Path, reasoning: str, options: Options) -> Artist:
 
 
 def silence_reasoning(denoiser: LiRAModel, path: Path) -> None:
-    """Put the constant plan of the file in the place of the loop. Raises BadInput when it does not fit."""
+    """Put the constant plan of the file in the place of the loop. Raises BadInput where it is missing or unfit."""
+    if not path.is_file():
+        raise BadInput(f"{path} does not exist: train it by `lira-train constant` and copy it there.")
     tensors, _ = load_tensors(path)
     width = denoiser.preset.reasoning_width
     if "plan" not in tensors or tensors["plan"].shape != (width,):

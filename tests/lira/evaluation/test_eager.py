@@ -57,7 +57,9 @@ def test_the_committed_student_is_found_by_its_name_as_export_finds_it(
     assert (artist.settings["steps"], artist.settings["guidance"]) == (4, 1.0)
 
 
-def test_a_plan_of_another_width_is_refused(tmp_path: Path) -> None:
+def test_a_missing_plan_says_what_makes_it_and_one_of_another_width_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="does not exist: train it by `lira-train constant`"):
+        silence_reasoning(small_model(), tmp_path / CONSTANT_FILE)
     save_tensors(tmp_path / CONSTANT_FILE, {"plan": torch.zeros(7)})
     with pytest.raises(BadInput, match="plan"):
         silence_reasoning(small_model(), tmp_path / CONSTANT_FILE)
