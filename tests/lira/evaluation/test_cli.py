@@ -156,3 +156,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     code, text, errors = run_eval(*filled)
     assert code == 2 and text == ""
     assert errors.startswith("error: ") and errors.count("\n") == 1 and sentence in errors
+
+
+def test_without_a_word_the_command_says_what_it_needs(run_eval: Callable[..., Ran]) -> None:
+    assert run_eval() == (2, "", "error: there is nothing to draw with: name a bundle or a --checkpoint.\n")
