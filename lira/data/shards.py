@@ -21,7 +21,7 @@ from lira_runtime.errors import BadInput
 from lira_runtime.progress import Progress
 
 LARGEST_LOSS = 0.01
-"""Share of shards, or of samples, that may be damaged before work is refused."""
+"""Share of shards, or of samples, that may be unusable before work is refused."""
 DAMAGE = (OSError, tarfile.TarError, UnicodeDecodeError)
 """What `local_copy` and `read_index` raise for one bad shard among good ones."""
 COPIES_AT_ONCE = 8
@@ -30,7 +30,7 @@ COPIES_AT_ONCE = 8
 def check_loss(lost: int, total: int, what: str) -> None:
     """Raise BadInput when more than 1 % of `total` are lost; `what` names them, such as 'shards'."""
     if lost > LARGEST_LOSS * total:
-        raise BadInput(f"{lost} of {total} {what} are damaged or missing, more than {LARGEST_LOSS:.0%}.")
+        raise BadInput(f"{lost} of {total} {what} cannot be used, more than {LARGEST_LOSS:.0%}.")
 
 
 class BadSample(BadInput):

@@ -175,7 +175,7 @@ def test_one_unusable_image_of_a_hundred_is_skipped_two_are_refused(
     two = image_shard(tmp_path / "two.tar", [64] * 98 + [63, 40])
     assert run(arguments(weights, tmp_path / "two", *options, two, "--json")) == 2
     *lines, error = capsys.readouterr().err.splitlines()
-    assert "2 of 100 pictures are damaged or missing, more than 1%" in error
+    assert "2 of 100 pictures cannot be used, more than 1%" in error
     warnings = [event["text"] for event in map(json.loads, lines) if event["event"] == "warning"]
     assert [text.split()[1] for text in warnings] == ["two.tar:98", "two.tar:99"]
 
