@@ -14,8 +14,8 @@ from lira.evaluation.score import ATTRIBUTES, Verdicts, differences, ignoring_te
 from lira_runtime.progress import Progress
 
 JUDGED_AT_ONCE = 25
-CELL = 22
-"""Characters of a table's column."""
+GAP = 2
+"""Spaces between a table's columns."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,16 @@ def per_prompt(scenes: Sequence[Scene], runs: Sequence[Run]) -> list[dict[str, A
 
 def table(result: dict[str, Any]) -> str:
     """The summary for people: per cent with 95 % intervals, differences in points."""
-    width = max(28, *(len(run["name"]) + 2 for run in result["runs"]))
     counts = {name: share["count"] for name, share in result["runs"][0]["shares"].items()}
-    lines = [f"suite {result['suite']}, {result['count']} held-out prompts; per cent right, 95 % interval"]
-    lines.append(_row("", [f"{name} (n={counts[name]})" for name in ATTRIBUTES], width))
+    rows = [["", *(f"{name} (n={counts[name]})" for name in ATTRIBUTES)]]
     for run in result["runs"]:
-        lines.append(_row(run["name"], [_percent(run["shares"][name]) for name in ATTRIBUTES], width))
-        blind = [f"{100 * run['ignoring_text'][name]:.1f}" for name in ATTRIBUTES]
-        lines.append(_row("  against other prompts", blind, width))
+        rows.append([run["name"], *(_percent(run["shares"][name]) for name in ATTRIBUTES)])
+        rows.append(["  against other prompts", *(f"{100 * run['ignoring_text'][name]:.1f}" for name in ATTRIBUTES)])
         if "first_minus_this" in run:
-            points = [_points(run["first_minus_this"][name]) for name in ATTRIBUTES]
-            lines.append(_row("  first run minus this", points, width))
+            points = (_points(run["first_minus_this"][name]) for name in ATTRIBUTES)
+            rows.append(["  first run minus this", *points])
+    lines = [f"suite {result['suite']}, {result['count']} held-out prompts; per cent right, 95 % interval"]
+    lines += _aligned(rows)
     lines.append("against other prompts: the same pictures judged for every prompt but their own, as if the text were")
     lines.append("ignored. objects may stand anywhere; relation: pairs only; place and size: single things only.")
     return "\n".join(lines)
@@ -110,8 +109,14 @@ def accuracy_table(accuracy: Accuracy, most_confused: int = 10) -> str:
     return "\n".join(lines)
 
 
-def _row(name: str, cells: Sequence[str], width: int) -> str:
-    return f"{name:<{width}}" + "".join(f"{cell:>{CELL}}" for cell in cells)
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines; every column is as wide as its longest cell, the first flush left, the others flush right."""
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    gap = " " * GAP
+    return [
+        gap.join([f"{name:<{first}}", *(f"{c:>{w}}" for c, w in zip(cells, others, strict=True))])
+        for name, *cells in rows
+    ]
 
 
 def _percent(share: dict[str, Any]) -> str:

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 
 from lira.data.scenes import BACKGROUNDS
@@ -5,6 +7,7 @@ from lira.evaluation import report
 from lira.evaluation.drawing import Artist, Options
 from lira.evaluation.eager import draw_batch, eager_artist
 from lira.evaluation.judge import Reading
+from lira.evaluation.score import ATTRIBUTES
 from lira.evaluation.suite import obedience
 from lira.sources import Request, demo_weights, load_models
 from lira_runtime.progress import Progress
@@ -40,3 +43,17 @@ def test_an_eager_prompt_is_drawn_from_the_noise_of_its_own_number() -> None:
     *_, last = eager_artist(demo_weights(), "on", Options(steps=1, guidance=1.0)).draw(prompts)
     (alone,) = draw_batch(load_models(Request("nano")), prompts[17:], 17, shifted_sigmas(1, 1.0), 1.0)
     assert np.abs(last.astype(int) - alone).max() <= 1
+
+
+def test_the_tables_columns_stand_apart_however_long_intervals_and_names_are() -> None:
+    name = "a bundle with a name of more than twenty-eight letters"
+    share = {"value": 1.0, "low": 1.0, "high": 1.0, "count": 10_000}
+    points = {"value": -1.0, "low": -1.0, "high": -1.0}
+    run = {"name": name, "shares": dict.fromkeys(ATTRIBUTES, share), "ignoring_text": dict.fromkeys(ATTRIBUTES, 1.0)}
+    run["first_minus_this"] = dict.fromkeys(ATTRIBUTES, points)
+    lines = report.table({"suite": "obedience", "count": 10_000, "runs": [run]}).splitlines()
+    cells = [re.split("  +", line.strip()) for line in lines[1:5]]
+    assert cells[0] == [f"{attribute} (n=10000)" for attribute in ATTRIBUTES]
+    assert cells[1] == [name, *["100.0 (100.0 to 100.0)"] * 6]
+    assert cells[3] == ["first run minus this", *["-100.0 (-100.0 to -100.0)"] * 6]
+    assert len({len(line) for line in lines[1:5]}) == 1, "the last column is flush right"
