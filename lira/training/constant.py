@@ -14,7 +14,7 @@ import torch
 from msgspec import structs
 from torch import Tensor, nn
 
-from lira.checkpoint import save_tensors
+from lira.checkpoint import save_tensors, weights_digest
 from lira.flow import noised, velocity_loss
 from lira.model import LiRAModel, load_denoiser
 from lira.reasoning import CONSTANT_FILE, ConstantPlan, ReasoningLoop
@@ -25,7 +25,6 @@ from lira.training.recipe import Optimiser, Recipe
 from lira.training.state import Ema, TrainingState
 from lira.training.watch import View, Watch
 from lira_runtime.errors import BadInput
-from lira_runtime.files import sha256_of
 
 OPTIMISER = Optimiser(rate=0.02, weight_decay=0.0, warmup_steps=10, ema_decay=0.95)
 START_BATCHES, CHECK_BATCHES = 4, 8
@@ -92,7 +91,7 @@ def run(weights: Path, recipe: Recipe, data: Encoded, out: Path, resume: bool, v
     check_network(network, data, weights)
     loop = network.reasoning
     plan = mean_plan(network, [batches.draw(end + index).to(device) for index in range(START_BATCHES)])
-    state = _new_state(loop, plan, sha256_of(weights), recipe)
+    state = _new_state(loop, plan, weights_digest(network), recipe)
     begin(state, out, resume, end)
     network.register_module("reasoning", state.model)
     watched = Watch(out, state, end, recipe.run.log_every, view)

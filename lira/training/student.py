@@ -12,7 +12,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from lira.checkpoint import save_module
+from lira.checkpoint import save_module, weights_digest
 from lira.data.stream import Stream
 from lira.model import LiRAModel, load_denoiser
 from lira.training.batches import Encoded, check_network, encoders_of
@@ -23,7 +23,6 @@ from lira.training.recipe import Count, Optimiser, Run, check_warmup
 from lira.training.state import Ema, TrainingState
 from lira.training.trajectories import Chords, Levels, Teacher, Teaching, Trajectories, draw_trajectories
 from lira.training.watch import View, Watch
-from lira_runtime.files import sha256_of
 from lira_runtime.manifest import SamplerDefaults
 
 TRAJECTORIES = "trajectories"
@@ -105,7 +104,8 @@ def run(weights: Path, data: Encoded, recipe: StudentRecipe, out: Path, resume: 
     """
     device = single_device("The student")
     check_start(out, resume)
-    network, digest = load_denoiser(weights).to(device), sha256_of(weights)
+    network = load_denoiser(weights).to(device)
+    digest = weights_digest(network)
     check_network(network, data, weights)
     teacher = Teacher(network, digest, recipe.sampler, recipe.teacher, recipe.run.bf16)
     trajectories = draw_trajectories(out / TRAJECTORIES, teacher, data, recipe.run.seed, view.json)

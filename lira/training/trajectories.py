@@ -99,7 +99,7 @@ class Trajectories:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained denoiser and how it draws; `digest` is that of its file, by which kept drawings are known."""
+    """A trained denoiser and how it draws; `digest` is that of its weights, by which kept drawings are known."""
 
     network: LiRAModel
     digest: str

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lira.checkpoint import load_tensors, save_module
+from lira.checkpoint import load_tensors, read_metadata, save_module, weights_digest
 from lira.data.synthetic import SyntheticData
 from lira.layers import sincos_positions
 from lira.model import LiRAModel, load_denoiser, wake_zero_weights
@@ -84,6 +84,9 @@ def test_a_trained_constant_is_better_than_the_mean_it_starts_from(tmp_path: Pat
     data, bf16 = SyntheticData("f8c4", 64, 32), False
     recipe = constant.constant_recipe(resolve("smoke", ["run.bf16=false"]), 20)
     found = constant.run(weights, recipe, data, tmp_path / "out", resume=False, view=View(json=True))
+    assert read_metadata(tmp_path / "out" / "reasoning_constant.safetensors") == {
+        "denoiser": weights_digest(load_denoiser(weights))
+    }
     told = capsys.readouterr()
     assert json.loads(told.err.splitlines()[-1]) == {"event": "result", **asdict(found)} and not told.out
     network = load_denoiser(weights)

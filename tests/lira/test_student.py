@@ -96,6 +96,26 @@ def test_a_teacher_of_other_latents_or_no_teacher_is_refused(tmp_path: Path, tea
     assert not (tmp_path / "out").exists()
 
 
+def test_equal_weights_are_one_teacher_whatever_their_file_says_of_them(
+    tmp_path: Path, teacher_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+
+    def draw(folder: Path, teacher: student.Teacher, *rest: object) -> None:
+        found.append(teacher.digest)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(student, "draw_trajectories", draw)
+    network, metadata = load_denoiser(teacher_file), read_metadata(teacher_file)
+    for number in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            student.run(teacher_file, SyntheticData("f8c4", 64, 32), recipe(), tmp_path / "out", False, View())
+        if number == 1:
+            network.final_proj.weight.data.add_(1)
+        save_module(network, teacher_file, torch.float32, {**metadata, "note": "written anew"})
+    assert found[0] == found[1] != found[2]
+
+
 def test_a_run_that_was_started_several_times_at_once_is_refused(
     tmp_path: Path, teacher_file: Path, two_processes: None
 ) -> None:
