@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lira.data.sources import ImageSource
 
 PATH = click.Path(path_type=Path)
+OUT = click.Path(path_type=Path, file_okay=False)
 SHARE = click.FloatRange(0, 1)
 
 
@@ -49,7 +50,7 @@ class Wanted:
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="Where PyTorch computes, such as cuda.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option("--out", type=PATH, required=True, help="Folder to write to, or to go on with.")
+@click.option("--out", type=OUT, required=True, help="Folder to write to, or to go on with.")
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object on stdout; progress and warnings as JSON lines on stderr."
 )

@@ -84,7 +84,9 @@ def encode_folder(
             indices = range(first, min(first + shard_size, len(source)))
             path = out / shard_name(number)
             known = records[number] if number < len(records) else None
-            if not _is_whole(path, known):
+            if _is_whole(path, known):
+                progress.update(indices.stop)
+            else:
                 _write_shard(path, source, indices, encoders, batch, readers, progress)
                 known = None
             if known is None:
@@ -92,7 +94,6 @@ def encode_folder(
                 _write_json(out / RECORDS_NAME, records)
             samples += records[number].samples
             check_loss(indices.stop - samples, len(source), "pictures")
-            progress.update(indices.stop)
     skipped, cut = len(source) - samples, sum(record.cut for record in records)
     done = msgspec.structs.replace(description, samples=samples, skipped=skipped, cut=cut)
     _write_json(out / DESCRIPTION_NAME, done)

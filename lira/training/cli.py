@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from lira.training.recipe import AnyRecipe
 
 FOLDER = click.Path(path_type=Path)
+OUT = click.Path(path_type=Path, file_okay=False)
 cache_option = click.option("--cache", type=FOLDER, help="Folder for copies of what is remote.")
 RUN_OPTIONS = (
     click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe."),
     click.option("--json", is_flag=True, help="JSON lines on stderr."),
     click.option("--tensorboard", is_flag=True, help="Write TensorBoard's files to OUT/tensorboard."),
-    click.option("--out", type=FOLDER, required=True, help="Folder for the state and the weights."),
+    click.option("--out", type=OUT, required=True, help="Folder for the state and the weights."),
     click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True),
     click.option("--resume", is_flag=True, help="Go on from the state in --out, or start where it holds none yet."),
 )

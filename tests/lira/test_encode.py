@@ -101,6 +101,17 @@ def test_a_sample_is_what_the_encoders_give_for_its_picture_alone(
     assert files["txt"].decode() == source.picture(23).caption
 
 
+def test_a_shard_is_counted_once_and_a_file_is_no_folder_to_write_to(
+    weights: Path, emoji_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    for _ in range(2):
+        assert run(scene_arguments(weights, emoji_folder, out, "--count", 8)) == 0
+        assert sum("encode 8/8" in line for line in capsys.readouterr().err.splitlines()) == 1
+    assert run(scene_arguments(weights, emoji_folder, out / "empty.npy")) == 2
+    assert "'--out': Directory" in (error := capsys.readouterr().err) and "is a file" in error
+
+
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(weights: Path, emoji_folder: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run(scene_arguments(weights, emoji_folder, whole)) == 0

@@ -86,6 +86,12 @@ def test_a_denoiser_is_trained_on_encoded_data_and_goes_on_by_resume_alone(
     assert code == 2 and lines[-1].startswith("error: ") and "00000.tar" in lines[-1]
 
 
+def test_a_file_is_no_folder_to_train_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    code, lines = lira_train(capsys, "text", "--out", tmp_path / "file")
+    assert code == 2 and "'--out': Directory" in lines[-1] and "is a file" in lines[-1]
+
+
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Arguments with which a training's `run` is called, in place of training."""
