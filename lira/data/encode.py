@@ -46,7 +46,7 @@ class Wanted:
 @click.option("--encoder", required=True, help="encoder.safetensors; or a diffusers directory or cached repository.")
 @click.option("--text-preset", default="demo", show_default=True, help="Text encoder preset.")
 @click.option("--text-encoder", required=True, help="Its weights: a file, a directory or a cached repository.")
-@click.option("--shard-size", type=click.IntRange(min=1), default=1000, show_default=True, help="Pictures a shard.")
+@click.option("--shard-size", type=click.IntRange(min=1), default=250, show_default=True, help="Pictures a shard.")
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="Where PyTorch computes, such as cuda.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)

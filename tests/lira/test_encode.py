@@ -21,7 +21,7 @@ from lira.autoencoder import DemoEncoder, load_encoder
 from lira.checkpoint import save_module
 from lira.data import encode, encoding
 from lira.data.emoji import EmojiSet
-from lira.data.shards import ShardSet
+from lira.data.shards import ShardSet, check_loss
 from lira.data.sources import Picture, SceneSource
 from lira.data.stream import EncodedData
 from lira.latents import LATENT_KINDS
@@ -110,6 +110,11 @@ def test_a_shard_is_counted_once_and_a_file_is_no_folder_to_write_to(
         assert sum("encode 8/8" in line for line in capsys.readouterr().err.splitlines()) == 1
     assert run(scene_arguments(weights, emoji_folder, out / "empty.npy")) == 2
     assert "'--out': Directory" in (error := capsys.readouterr().err) and "is a file" in error
+
+
+def test_one_bad_shard_of_the_usual_number_of_pictures_is_borne() -> None:
+    usual = {option.name: option.default for option in encode.command.params}
+    check_loss(usual["shard_size"], usual["count"], "samples")
 
 
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(weights: Path, emoji_folder: Path, tmp_path: Path) -> None:
