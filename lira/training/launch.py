@@ -40,10 +40,21 @@ class Processes:
     def prepare(self, state: TrainingState) -> nn.Module:
         """Move a fresh state to this process's device and shard it where FSDP is on; returns the module to call."""
         state.model.to(self.device)
+        _lay_out_as_gradients(state.model)
         wrapped, optimizer = self._accelerator.prepare(state.model, state.optimizer)
         state.optimizer, state.rank = optimizer.optimizer, self.rank
         state.ema = Ema(state.model, state.ema.decay)
         return wrapped
+
+
+def _lay_out_as_gradients(model: nn.Module) -> None:
+    """Give depthwise weights the strides of their gradients, channels last, or DDP copies each at every step, warning.
+
+    The two layouts of (C, 1, kh, kw) are the same memory, so `contiguous` sees no difference between them; DDP does.
+    """
+    for weight in model.parameters():
+        if weight.ndim == 4 and weight.shape[1] == 1:
+            weight.data = torch.empty_like(weight, memory_format=torch.channels_last).copy_(weight)
 
 
 def single_device(what: str) -> torch.device:
