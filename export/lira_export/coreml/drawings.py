@@ -11,14 +11,13 @@ from lira_export.trajectory import trajectory
 from lira_runtime.interface import TEXT_ENCODER
 from lira_runtime.tokenizer import ClipTokenizer
 
-MOST_STEPS = 4
+MOST_STEPS = 3
 """Of each drawing; a student that draws in fewer is only run at its own times."""
+DRAWN = (PROMPTS[0], "")
 
 
 def real_inputs(job: Job, resolution: Resolution) -> Iterator[Arrays]:
-    """The parity samples' inputs, then those of drawings from other prompts, the empty one among both."""
-    for sample in job.samples[resolution]:
-        yield sample.inputs
+    """Besides the parity samples': of other prompts and of drawings from them, the empty prompt among them."""
     if job.name == TEXT_ENCODER:
         tokenizer = ClipTokenizer.vendored()
         for prompt in PROMPTS:
@@ -29,7 +28,7 @@ def real_inputs(job: Job, resolution: Resolution) -> Iterator[Arrays]:
 
 def _drawn(job: Job, resolution: int) -> Iterator[Arrays]:
     steps = min(MOST_STEPS, job.models.sampler.steps)
-    for index, prompt in enumerate(PROMPTS):
+    for index, prompt in enumerate(DRAWN):
         for sample in trajectory(job.models, prompt, SEED + index, steps, resolution):
             if job.name == "denoiser":
                 yield sample.inputs
