@@ -92,7 +92,7 @@ def test_one_damaged_shard_of_a_hundred_is_named_and_skipped_two_are_refused(
     assert len(shards) == 297
     assert shards.read(21)["txt"] == b"8-0"
     damage(paths[50])
-    with pytest.raises(BadInput, match=r"2 of 100 shards .*007.tar.*050.tar.* are damaged"):
+    with pytest.raises(BadInput, match=r"2 of 100 shards .*007.tar.*050.tar.* cannot be used"):
         ShardSet(f"{tmp_path}/{{000..099}}.tar")
 
 
