@@ -18,7 +18,7 @@ LEAST_BAND_ROWS, BAND_CELLS = 16, 2048
 """A band has 16 rows of the trunk (128 px), more where they are short; docs/performance.md has the measurement."""
 
 MOST_JOINED = 4
-"""Tensors in one concatenation: XNNPACK takes no more than five."""
+"""Tensors in one concatenation: XNNPACK takes no more than five. So there are at most the square of it bands."""
 
 
 @dataclass(frozen=True)
@@ -55,27 +55,24 @@ class BandedDecoder(TinyDecoder):
         self.fold = 1
         self.register_load_state_dict_pre_hook(_unfold_stem)
         rows, columns = (cells * kind.scale // TRUNK_STEP for cells in latent_hw)
-        self.bands = row_bands(rows, band_rows or max(LEAST_BAND_ROWS, BAND_CELLS // columns))
+        least = max(LEAST_BAND_ROWS, BAND_CELLS // columns, -(-rows // MOST_JOINED**2))
+        self.bands = row_bands(rows, band_rows or least)
 
     def forward(self, latent: Tensor) -> Tensor:
         """As `TinyDecoder.forward`, for batch 1."""
         features = self.trunk(latent)
         if len(self.bands) == 1:
             return self.to_rgb(self.finish(features))
-        return _stacked([self._draw(features, band) for band in self.bands])
+        groups = [self.bands[i : i + MOST_JOINED] for i in range(0, len(self.bands), MOST_JOINED)]
+        return torch.cat([self._draw_together(features, group) for group in groups], dim=2)
 
-    def _draw(self, features: Tensor, band: Band) -> Tensor:
+    def _draw_together(self, features: Tensor, bands: list[Band]) -> Tensor:
+        """Bands below each other; to RGB at once, so that no converter makes one concatenation of all bands."""
+        return self.to_rgb(torch.cat([self._finished(features, band) for band in bands], dim=2))
+
+    def _finished(self, features: Tensor, band: Band) -> Tensor:
         finished = self.finish(features[:, :, band.start : band.stop])
-        double = slice(2 * (band.top - band.start), 2 * (band.bottom - band.start))
-        return self.to_rgb(finished[:, :, double])
-
-
-def _stacked(bands: list[Tensor]) -> Tensor:
-    """Bands below each other, a few at a time, as a tree of concatenations."""
-    while len(bands) > 1:
-        groups = [bands[i : i + MOST_JOINED] for i in range(0, len(bands), MOST_JOINED)]
-        bands = [torch.cat(group, dim=2) if len(group) > 1 else group[0] for group in groups]
-    return bands[0]
+        return finished[:, :, 2 * (band.top - band.start) : 2 * (band.bottom - band.start)]
 
 
 def _unfold_stem(decoder: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
