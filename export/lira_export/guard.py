@@ -17,8 +17,9 @@ CONTROL_FLOW = frozenset(
 )
 ONNX_OPS = frozenset(
     "Add Cast Clip Concat Conv Cos DepthToSpace DequantizeLinear Div DynamicQuantizeLinear Exp Gather Gelu Gemm "
-    "LayerNormalization MatMul MatMulInteger Max Min Mul Neg Pad QLinearConv QLinearMatMul ReduceMean ReduceSum Relu "
-    "Reshape Sigmoid Sin Slice Softmax Softplus Split Squeeze Sub Transpose Unsqueeze".split()
+    "LayerNormalization MatMul MatMulInteger Max Min Mul Neg Pad QLinearConv QLinearMatMul ReduceMax ReduceMean "
+    "ReduceMin ReduceSum Relu Reshape Round Sigmoid Sin Slice Softmax Softplus Split Squeeze Sub Transpose "
+    "Unsqueeze".split()
 )
 COREML_OPS = frozenset(
     "add batch_norm cast clip concat conv cos exp expand_dims gather gelu greater_equal layer_norm linear matmul "

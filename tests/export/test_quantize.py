@@ -66,6 +66,21 @@ def test_the_quantized_product_equals_its_integer_arithmetic() -> None:
     assert 0 < np.sqrt(np.mean(error**2)) < 0.02 * np.sqrt(np.mean((x @ weight) ** 2))
 
 
+def test_a_text_encoders_product_quantizes_every_row_by_its_own_range() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(64, 32)).astype(np.float32)
+    x = (rng.normal(size=(5, 64)) * np.array([[0.01], [1], [100], [1], [0]]) + 0.3).astype(np.float32)
+    found = run(quantize(linear_model(weight), "text_encoder", INT8), x=x)
+    low, high = np.minimum(x.min(1, keepdims=True), 0), np.maximum(x.max(1, keepdims=True), 0)
+    step = (high - low) / 255
+    zero = np.round(-low / step)
+    w_step = np.abs(weight).max(0) / 127
+    wanted = ((np.clip(np.round(x / step) + zero, 0, 255) - zero) @ np.round(weight / w_step)) * step * w_step
+    assert (np.abs(found - wanted).max(1) <= 1e-4 * (high[:, 0] - low[:, 0]) * 64).all()
+    # One range for all rows would lose the small ones altogether: its step is larger than they are.
+    assert (np.abs(found - x @ weight).max(1) < 0.1 * np.abs(x @ weight).max(1)).all()
+
+
 def test_a_float_weight_stored_as_half_is_computed_in_float32() -> None:
     weight = np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32)
     x = np.random.default_rng(1).normal(size=(5, 64)).astype(np.float32)

@@ -3,11 +3,17 @@
     x_q, s_x, z_x = DynamicQuantizeLinear(x)                      uint8, one scale for the tensor
     y = Cast(MatMulInteger(x_q, W_q, z_x)) * (s_x * s_W) + b      s_W one scale for each output channel
 
-onnxruntime fuses these nodes into one kernel. Token tables are stored as int8 rows with one scale each, convolution
+onnxruntime fuses these nodes into one kernel. By token, every row of x has its own s_x and z_x, a column each;
+MatMulInteger knows but one zero point, so that of the rows is taken off after it:
+
+    y = (Cast(MatMulInteger(x_q, W_q, 0)) - z_x sum(W_q)) * (s_x * s_W) + b      sum over a column of W_q
+
+Token tables are stored as int8 rows with one scale each, convolution
 weights as int8 that the runtime unpacks at load, which is right for the decoder's few hundred kilobytes only.
 """
 
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import onnx_ir as ir
@@ -18,6 +24,7 @@ from lira_export.onnx.edit import Attributes, GraphEditor, constant_array, name_
 LEAST_ELEMENTS = 1024
 """Smaller weights are not worth their scales."""
 FLOAT: Attributes = {"to": int(ir.DataType.FLOAT)}
+UINT8: Attributes = {"to": int(ir.DataType.UINT8)}
 
 
 @dataclass(frozen=True)
@@ -40,18 +47,22 @@ def quantize_weight(
 
 @dataclass(frozen=True)
 class Activation:
-    """A quantized tensor and its scale and zero point."""
+    """A quantized tensor and its scale and zero point; offsets: zero points of its rows (..., M, 1), as float32."""
 
     q: ir.Value
     scale: ir.Value
     zero: ir.Value
+    offsets: ir.Value | None = None
 
 
 class Products:
-    """Rewrites products of one graph; an activation that several of them read is quantized once."""
+    """Rewrites products of one graph; an activation that several of them read is quantized once.
 
-    def __init__(self, editor: GraphEditor) -> None:
-        self.editor = editor
+    by_token: each row of an activation by its own range, which takes several passes over it instead of one.
+    """
+
+    def __init__(self, editor: GraphEditor, by_token: bool = False) -> None:
+        self.editor, self.by_token = editor, by_token
         self._activations: dict[str, Activation] = {}
 
     def matmul(self, node: ir.Node) -> bool:
@@ -101,10 +112,12 @@ class Products:
         return True
 
     def activation(self, node: ir.Node) -> Activation:
-        """The node's first input, quantized by its own minimum and maximum."""
+        """The node's first input, quantized by its own range, or by that of each row."""
         x = node.inputs[0]
         if x is None or x.name is None:
             raise RuntimeError(f"{node.name} has no input to quantize")
+        if x.name not in self._activations and self.by_token:
+            self._activations[x.name] = self._quantized_rows(node, x)
         if x.name not in self._activations:
             made = ir.Node("", "DynamicQuantizeLinear", [x], num_outputs=3, name=f"{x.name}/quantize")
             for value, suffix in zip(made.outputs, ("quantized", "quantized_scale", "quantized_zero"), strict=True):
@@ -112,6 +125,21 @@ class Products:
             self.editor.graph.insert_before(node, made)
             self._activations[x.name] = Activation(*made.outputs)
         return self._activations[x.name]
+
+    def _quantized_rows(self, node: ir.Node, x: ir.Value) -> Activation:
+        def add(op: str, *inputs: ir.Value, attributes: Attributes | None = None) -> ir.Value:
+            return self.editor.add(node, op, list(inputs), f"rows_{op}_{next(numbers)}", attributes)
+
+        def number(value: float) -> ir.Value:
+            return self.editor.constant(f"row_{value:g}", np.array(value, np.float32))
+
+        numbers, axis = count(), self.editor.constant("row_axis", np.array([-1]))
+        low, high = add("Min", add("ReduceMin", x, axis), number(0)), add("Max", add("ReduceMax", x, axis), number(0))
+        scale = add("Max", add("Mul", add("Sub", high, low), number(1 / 255)), number(1e-12))
+        offset = add("Round", add("Neg", add("Div", low, scale)))
+        shifted = add("Add", add("Round", add("Div", x, scale)), offset)
+        q = add("Cast", add("Clip", shifted, number(0), number(255)), attributes=UINT8)
+        return Activation(q, scale, self.editor.constant("row_zero", np.array(0, np.uint8)), offset)
 
     def integer_product(
         self, node: ir.Node, x: Activation, weight: NDArray[np.float32], name: str, bias: ir.Value | None
@@ -121,6 +149,10 @@ class Products:
         weights, scale = editor.constant(f"{name}.int8", packed.q), editor.constant(f"{name}.scale", packed.scale)
         product = editor.add(node, "MatMulInteger", [x.q, weights, x.zero], "product")
         product = editor.add(node, "Cast", [product], "cast", FLOAT)
+        if x.offsets is not None:
+            sums = editor.constant(f"{name}.sums", packed.q.sum(axis=0, dtype=np.int32).astype(np.float32))
+            offset = editor.add(node, "Mul", [x.offsets, sums], "offset")
+            product = editor.add(node, "Sub", [product, offset], "centred")
         scales = editor.add(node, "Mul", [x.scale, scale], "scale")
         result = editor.add(node, "Mul", [product, scales], "scaled")
         if bias is not None:

@@ -13,6 +13,9 @@ from lira_export.onnx.products import Products
 from lira_export.passes.naming import owner_of
 from lira_export.recipes import Recipe
 
+BY_TOKEN = ("text_encoder",)
+"""Components whose activations are quantized row by row: 77 rows, once a prompt, cost nothing there."""
+
 
 def quantize(model: ir.Model, component: str, recipe: Recipe, ranges: HiddenRanges | None = None) -> ir.Model:
     """Quantize in place every weight that the recipe does not keep in float.
@@ -25,7 +28,7 @@ def quantize(model: ir.Model, component: str, recipe: Recipe, ranges: HiddenRang
     if not recipe.quantizes:
         return model
     editor = GraphEditor(model.graph)
-    products = Products(editor)
+    products = Products(editor, by_token=component in BY_TOKEN)
     done = 0
     if ranges:
         done += quantize_hidden_layers(products, _wanted(ranges, component, recipe))

@@ -1,5 +1,6 @@
 """From a component to a float32 file: names, parity, shared weights, and what the converter leaves behind."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from litert_torch.fx_infra import decomp
 from torch import nn
 
 from lira_export.components import Component
+from lira_export.rewrite.decoder import traceable_decoder
 from lira_export.tflite.convert import to_tflite
+from lira_export.tflite.delegation import undelegated
 from lira_export.tflite.model import read, write
 from lira_export.tflite.names import layers
 from lira_export.tflite.target import require_shared_weights
@@ -31,6 +34,15 @@ def test_every_resolution_is_a_signature_that_computes_what_eager_does(decoder) 
         with torch.inference_mode():
             expected = decoder.job.variants[graph.resolution].eager(latent)
         np.testing.assert_allclose(image, expected.numpy(), atol=1e-5)
+
+
+def test_a_decoder_of_many_bands_is_left_to_xnnpack_whole(decoder, tmp_path: Path) -> None:
+    whole = decoder.job.variants[64]
+    banded = traceable_decoder(whole.eager, (8, 8), band_rows=1)
+    assert len(banded.bands) > 5, "XNNPACK joins five tensors and no more"
+    path = tmp_path / "decoder.tflite"
+    to_tflite({"main": replace(whole, traceable=banded)}, path)
+    assert not undelegated(path, "main")
 
 
 def test_a_denoiser_keeps_the_contracts_names_and_its_step_count(mite: Component, mite_file: Path) -> None:
