@@ -14,9 +14,12 @@ from lira_runtime.manifest import TargetName
 PER_COMPONENT = ("text_encoder", "denoiser", "decoder", "image_encoder")
 
 
-def _each(text_encoder: float, denoiser: float, decoder: float) -> Mapping[str, float]:
-    """By component; the image encoder is held to what the decoder is."""
-    return MappingProxyType(dict(zip(PER_COMPONENT, (text_encoder, denoiser, decoder, decoder), strict=True)))
+def _each(
+    text_encoder: float, denoiser: float, decoder: float, image_encoder: float | None = None
+) -> Mapping[str, float]:
+    """By component; the image encoder is held to what the decoder is, where nothing else is said."""
+    last = decoder if image_encoder is None else image_encoder
+    return MappingProxyType(dict(zip(PER_COMPONENT, (text_encoder, denoiser, decoder, last), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,8 @@ MOST_FLOAT = _each(0.05, 0.2, 0.5)
 
 FLOAT32 = Recipe("fp32", "float32", _each(90, 90, 90), 60)
 FLOAT16 = Recipe("fp16", "float16", _each(45, 45, 45), 35)
-INT8 = Recipe("int8", "int8", _each(35, 35, 45), 30, True, KEEP_FLOAT, MOST_FLOAT)
-INT8_DYNAMIC = Recipe("int8-dynamic", "int8", _each(35, 35, 45), 30, False, KEEP_FLOAT, MOST_FLOAT)
+INT8 = Recipe("int8", "int8", _each(35, 35, 45, 35), 30, True, KEEP_FLOAT, MOST_FLOAT)
+INT8_DYNAMIC = Recipe("int8-dynamic", "int8", _each(35, 35, 45, 35), 30, False, KEEP_FLOAT, MOST_FLOAT)
 W8A8 = Recipe("w8a8", "int8", _each(30, 30, 40), 28, True, KEEP_FLOAT, MOST_FLOAT)
 INT6 = Recipe("int6", "uint6", _each(28, 28, 40), 26, False, KEEP_FLOAT, MOST_FLOAT)
 INT4 = Recipe("int4", "int4", _each(15, 18, 30), 18, False, KEEP_FLOAT, MOST_FLOAT)

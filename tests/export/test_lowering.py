@@ -7,10 +7,11 @@ from torch import nn
 from lira.scan import Selection, scan_chunked, scan_pair
 
 ALLOWED = {
-    "add", "alias", "bmm", "cat", "clamp", "clone", "exp", "expand", "eye", "full", "matmul", "minimum", "mm", "mul",
-    "neg", "ones", "pad", "constant_pad_nd", "permute", "reshape", "select", "slice", "sub", "sum", "t",
-    "transpose", "tril",
+    "add", "alias", "bmm", "cat", "clamp", "clone", "exp", "expand", "matmul", "minimum", "mm", "mul",
+    "neg", "pad", "constant_pad_nd", "permute", "reshape", "select", "slice", "sub", "sum", "t",
+    "transpose",
     "unsqueeze", "view", "_unsafe_view", "numpy_T", "split_with_sizes",
+    "lift_fresh_copy", "detach_", "to", "_assert_tensor_metadata",  # of constants that are traced as data
 }  # fmt: skip
 FORBIDDEN = {"cumsum", "cumprod", "einsum", "gather", "index", "scatter", "flip", "where", "logcumsumexp"}
 MOST_DIMENSIONS = 5
