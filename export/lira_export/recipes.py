@@ -69,10 +69,10 @@ FLOAT32 = Recipe("fp32", "float32", _each(90, 90, 90), 60)
 FLOAT16 = Recipe("fp16", "float16", _each(45, 45, 45), 35)
 INT8 = Recipe("int8", "int8", _each(35, 35, 45, 35), 30, True, KEEP_FLOAT, MOST_FLOAT)
 INT8_DYNAMIC = Recipe("int8-dynamic", "int8", _each(35, 35, 45, 35), 30, False, KEEP_FLOAT, MOST_FLOAT)
-W8A8 = Recipe("w8a8", "int8", _each(30, 30, 40), 28, True, KEEP_FLOAT, MOST_FLOAT)
-INT6 = Recipe("int6", "uint6", _each(28, 28, 40), 26, False, KEEP_FLOAT, MOST_FLOAT)
-INT4 = Recipe("int4", "int4", _each(15, 18, 30), 18, False, KEEP_FLOAT, MOST_FLOAT)
-MIXED = Recipe("mixed", "uint6", _each(28, 30, 40), 28, False, KEEP_FLOAT, MOST_FLOAT)
+W8A8 = Recipe("w8a8", "int8", _each(30, 30, 40, 35), 28, True, KEEP_FLOAT, MOST_FLOAT)
+INT6 = Recipe("int6", "uint6", _each(28, 28, 40, 30), 26, False, KEEP_FLOAT, MOST_FLOAT)
+INT4 = Recipe("int4", "int4", _each(15, 18, 30, 25), 18, False, KEEP_FLOAT, MOST_FLOAT)
+MIXED = Recipe("mixed", "uint6", _each(28, 30, 40, 30), 28, False, KEEP_FLOAT, MOST_FLOAT)
 RECIPES = {r.name: r for r in (FLOAT32, FLOAT16, INT8, INT8_DYNAMIC, W8A8, INT6, INT4, MIXED)}
 DEFAULT_RECIPE = INT8.name
 
