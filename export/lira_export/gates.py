@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from lira_export.guard import check_lowering
 from lira_export.loaded import loaded_bytes
-from lira_export.parity import cosine, psnr_db
+from lira_export.parity import cosine, outputs_of, psnr_db
 from lira_export.recipes import Recipe
 from lira_export.target import Inventory, Job, Target, Written
 from lira_runtime.errors import ParityLost
@@ -22,11 +22,9 @@ def measure_parity(target: Target, job: Job, written: Written) -> Parity:
     """Run the files written on every sample, at every resolution."""
     backend, found = target.backend(), []
     for graph in written.graphs:
-        backend.load(graph, job.folder)
-        for sample in job.samples[graph.resolution]:
-            output = backend.run(sample.inputs)[graph.outputs[0].name]
+        samples = job.samples[graph.resolution]
+        for output, sample in zip(outputs_of(backend, graph, job.folder, samples), samples, strict=True):
             found.append((psnr_db(output, sample.reference), cosine(output, sample.reference)))
-        backend.unload()
     psnr, angle = (min(column) for column in zip(*found, strict=True))
     threshold = job.recipe.least_psnr_db[job.name]
     return Parity(

@@ -5,14 +5,17 @@ PSNR in dB = 20 log10(max |reference| / RMS error): the measure of every compone
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lira_export.components import Component
+from lira_runtime.backends.protocol import Backend
 from lira_runtime.errors import ParityLost
 from lira_runtime.interface import IMAGE_ENCODER
+from lira_runtime.manifest import Graph
 from lira_runtime.tokenizer import ClipTokenizer
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -61,6 +64,14 @@ def require_float32_parity(name: str, found: Sequence[NDArray[np.float32]], samp
     if not error <= GREATEST_GRAPH_ERROR:
         raise ParityLost(f"{name}: the float32 graph is {error:.2e} from eager, allowed {GREATEST_GRAPH_ERROR:.0e}.")
     return error
+
+
+def outputs_of(backend: Backend, graph: Graph, folder: Path, samples: Sequence[Sample]) -> list[NDArray[np.float32]]:
+    """The graph's first output on every sample. Raises as the backend does."""
+    backend.load(graph, folder)
+    found = [backend.run(sample.inputs)[graph.outputs[0].name] for sample in samples]
+    backend.unload()
+    return found
 
 
 @torch.inference_mode()

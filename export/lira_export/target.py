@@ -14,6 +14,8 @@ from lira_runtime.backends.protocol import Backend
 from lira_runtime.manifest import Graph, TargetName
 
 Say = Callable[[str], None]
+ENTRY = "main"
+"""Of a file's only graph."""
 Resolution = int | None
 """Side of the picture in px; None for the text encoder, which knows no picture."""
 
@@ -38,6 +40,10 @@ class Job:
     def file_stem(self, resolution: Resolution) -> str:
         """Of a file that holds one variant: the component's name, with the resolution where there are several."""
         return self.name if len(self.variants) == 1 else f"{self.name}-{resolution}"
+
+    def entry(self, resolution: Resolution) -> str:
+        """Of a variant in a file that holds all of them."""
+        return ENTRY if len(self.variants) == 1 else f"r{resolution}"
 
     def graph(self, resolution: Resolution, path: str, entry: str) -> Graph:
         """The manifest's record of one variant."""

@@ -5,13 +5,11 @@ from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 
-from coremltools.converters.mil.frontend.milproto.load import load as load_milproto
 from coremltools.converters.mil.mil import Operation, Var, types
 
-from lira_export.coreml.library import ct
+from lira_export.coreml.interpret import read_function
 from lira_export.target import Inventory
 
-WEIGHTS_FOLDER = Path("Data/com.apple.CoreML/weights")
 WEIGHT_INPUTS = {"linear": "weight", "conv": "weight", "matmul": "y", "gather": "x"}
 PRODUCTS = ("linear", "conv", "matmul")
 UNPACKED = {
@@ -24,14 +22,8 @@ NAMES = {types.fp16: "float16", types.fp32: "float32"}
 
 
 def read_inventory(package: Path, function: str) -> Inventory:
-    """Counts of one function of a .mlpackage."""
-    spec = ct.utils.load_spec(str(package))
-    for other in [name for name in spec.mlProgram.functions if name != function]:
-        del spec.mlProgram.functions[other]
-    program = load_milproto(
-        spec, specification_version=spec.specificationVersion, file_weights_dir=str(package / WEIGHTS_FOLDER)
-    )
-    operations = program.functions[function].operations
+    """Counts of one function of a .mlpackage. Raises DamagedBundle as `read_function` does."""
+    operations = read_function(package, function).operations
     sizes, elements, products = Counter[str](), Counter[str](), Counter[str]()
     for op in operations:
         for dtype, count, bits in _stored(op):

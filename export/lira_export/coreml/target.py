@@ -18,11 +18,9 @@ from lira_export.coreml.quantize import quantize
 from lira_export.coreml.ranges import Float32Ops, RangeScan
 from lira_export.failures import converter_log
 from lira_export.parity import require_float32_parity
-from lira_export.target import Inventory, Job, Resolution, Written
+from lira_export.target import ENTRY, Inventory, Job, Resolution, Written
 from lira_runtime.backends.protocol import Backend
 from lira_runtime.manifest import Graph, TargetName
-
-ENTRY = "main"
 
 
 class CoremlTarget:
@@ -94,11 +92,10 @@ class CoremlTarget:
 
 def _join(job: Job, variants: dict[Resolution, Path], package: Path) -> dict[Resolution, str]:
     """Make one described package of the variants', and return the function of each resolution."""
+    entries = {resolution: job.entry(resolution) for resolution in variants}
     if len(variants) == 1:
-        entries = dict.fromkeys(variants, ENTRY)
         source = next(iter(variants.values()))
     else:
-        entries = {resolution: f"r{resolution}" for resolution in variants}
         functions = MultiFunctionDescriptor()
         for resolution, path in variants.items():
             functions.add_function(str(path), ENTRY, entries[resolution])

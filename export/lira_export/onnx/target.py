@@ -15,14 +15,12 @@ from lira_export.onnx.quantize import quantize
 from lira_export.onnx.store import WeightStore, save_alone
 from lira_export.parity import GREATEST_GRAPH_ERROR, Sample, largest, require_float32_parity
 from lira_export.passes.simplify import simplify
-from lira_export.target import Inventory, Job, Resolution, Written
+from lira_export.target import ENTRY, Inventory, Job, Resolution, Written
 from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.backends.protocol import Backend
 from lira_runtime.backends.session import SessionSettings, open_session
 from lira_runtime.errors import ParityLost
 from lira_runtime.manifest import Graph, TargetName
-
-ENTRY = "main"
 
 
 class OnnxTarget:

@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from lira_export.parity import require_float32_parity
-from lira_export.target import Inventory, Job, Resolution, Written
+from lira_export.parity import outputs_of, require_float32_parity
+from lira_export.target import Inventory, Job, Written
 from lira_export.tflite.convert import to_tflite
 from lira_export.tflite.inventory import read_inventory
 from lira_export.tflite.model import read, write
@@ -13,8 +13,6 @@ from lira_export.tflite.quantize import quantize
 from lira_runtime.backends.protocol import Backend
 from lira_runtime.backends.tflite import TfliteBackend
 from lira_runtime.manifest import Graph, TargetName
-
-ONLY_SIGNATURE = "main"
 
 
 class TfliteTarget:
@@ -35,7 +33,7 @@ class TfliteTarget:
     def write(self, job: Job) -> Written:
         """One file; each resolution is a signature over the same weights."""
         path = job.folder / f"{job.name}.tflite"
-        graphs = tuple(job.graph(resolution, path.name, _signature(job, resolution)) for resolution in job.variants)
+        graphs = tuple(job.graph(resolution, path.name, job.entry(resolution)) for resolution in job.variants)
         with tempfile.TemporaryDirectory(dir=job.folder) as scratch:
             float32 = Path(scratch) / path.name
             job.say(f"{job.name}: tracing and lowering")
@@ -58,10 +56,6 @@ class TfliteTarget:
         return read_inventory(folder / graph.path, graph.entry)
 
 
-def _signature(job: Job, resolution: Resolution) -> str:
-    return ONLY_SIGNATURE if len(job.variants) == 1 else f"r{resolution}"
-
-
 def _convert(job: Job, graphs: tuple[Graph, ...], goal: Path) -> None:
     """The float32 file, its layers named."""
     variants = {graph.entry: job.variants[graph.resolution] for graph in graphs}
@@ -75,12 +69,8 @@ def _convert(job: Job, graphs: tuple[Graph, ...], goal: Path) -> None:
 
 
 def _float32_error(job: Job, graph: Graph, path: Path) -> float:
-    backend, samples = TfliteBackend(), job.samples[graph.resolution]
-    backend.load(graph, path.parent)
-    output = graph.outputs[0].name
-    found = [backend.run(sample.inputs)[output] for sample in samples]
-    backend.unload()
-    return require_float32_parity(job.name, found, samples)
+    samples = job.samples[graph.resolution]
+    return require_float32_parity(job.name, outputs_of(TfliteBackend(), graph, path.parent, samples), samples)
 
 
 def require_shared_weights(path: Path) -> None:
