@@ -25,11 +25,6 @@ class Drawing:
         """Of all stages, loading included."""
         return sum(stage.seconds for stage in self.stages)
 
-    @property
-    def peak_bytes(self) -> int:
-        """Greatest resident memory of the process in any stage."""
-        return max(stage.peak_bytes for stage in self.stages)
-
 
 def draw(pipeline: Pipeline, request: Request, on_step: Callable[[], None] = lambda: None) -> Drawing:
     """Draw a request, keeping what every step predicted. Raises as `Pipeline.generate` does."""

@@ -61,7 +61,7 @@ def test_the_eager_pipeline_draws_what_the_evaluation_draws_eagerly(
     assert len(found.x0) == steps and found.image.shape == wanted.shape == (64, 64, 3)
     assert np.abs(found.image.astype(int) - wanted).max() <= 1
     assert [stage.stage for stage in found.stages] == ["text_encoder", "denoiser", "decoder"]
-    assert found.seconds == sum(s.seconds for s in found.stages) > 0 and found.peak_bytes > 10 << 20
+    assert found.seconds == sum(s.seconds for s in found.stages) > 0
 
 
 def test_the_manifest_says_how_far_the_bundles_drawing_is_from_eagers(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lira_export.components import Component
 from lira_export.coreml.convert import converted, exported
 from lira_export.coreml.library import ct, quiet
-from lira_export.coreml.ranges import Float32Ops, RangeScan
+from lira_export.coreml.ranges import Beyond, Float32Ops, RangeScan
 from lira_runtime.interface import TensorSpec
 
 LATENT = TensorSpec(name="latent", shape=(1, 4), dtype="float32")
@@ -113,6 +113,15 @@ def test_ops_that_make_or_read_it_stay_float32_and_others_do_not(tmp_path: Path)
     assert types.fp32 in products and dtypes["relu"] == types.fp32
     assert dtypes["sigmoid"] == types.fp16
     assert half.lost() == []
+
+
+def test_a_tensor_of_which_no_op_is_left_is_said_to_be_lost(tmp_path: Path) -> None:
+    fused = Beyond("mul_9", 1e6, frozenset({"mul_9", "add_9"}))
+    half = Float32Ops([fused])
+    component, _, program = scanned(Harmless())
+    with quiet():
+        converted(program, component, 17, half)
+    assert half.lost() == [fused]
 
 
 @pytest.mark.parametrize("module", [Small(), LargePart(), LargeBuffer()])
