@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lira_runtime.backends.session import SessionSettings, open_session
 from lira_runtime.errors import OverBudget
-from lira_runtime.memory import process_peak_bytes, resident_bytes
+from lira_runtime.memory.meter import process_peak_bytes, resident_bytes
 
 DTYPES = {
     "tensor(float)": np.float32,

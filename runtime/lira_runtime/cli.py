@@ -13,7 +13,7 @@ from lira_runtime.bundle import Bundle
 from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
 from lira_runtime.files import check_writable_file, sha256_of
 from lira_runtime.image import read_picture, write_png
-from lira_runtime.memory import process_peak_bytes
+from lira_runtime.memory.meter import process_peak_bytes
 from lira_runtime.noise import SEED_LIMIT
 from lira_runtime.pipeline import (
     USUAL_STRENGTH,

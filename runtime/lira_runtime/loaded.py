@@ -12,7 +12,7 @@ import numpy as np
 
 from lira_runtime.backends.choose import backend_for
 from lira_runtime.manifest import Graph
-from lira_runtime.memory import release, resident_bytes
+from lira_runtime.memory.meter import release, resident_bytes
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, ParityLost
 from lira_runtime.image import Pixels, from_pixels, to_pixels
 from lira_runtime.interface import IMAGE_ENCODER, PROMPT_TOKENS
-from lira_runtime.memory import PeakMeter, Source, release
+from lira_runtime.memory.meter import PeakMeter, Source, release
 from lira_runtime.noise import check_seed, initial_noise
 from lira_runtime.tokenizer import ClipTokenizer, Tokens
 

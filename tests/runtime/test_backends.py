@@ -16,7 +16,7 @@ from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.backends.session import SessionSettings, open_session, session_options
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, DamagedBundle, LiRAError, OverBudget
-from lira_runtime.memory import release
+from lira_runtime.memory.meter import release
 
 
 def test_a_loaded_graph_returns_its_named_outputs(toy_bundle: Path) -> None:

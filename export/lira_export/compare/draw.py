@@ -15,7 +15,7 @@ from lira_export.compare.columns import engine_of
 from lira_export.drawing import draw
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import cli_guard
-from lira_runtime.memory import release, resident_bytes
+from lira_runtime.memory.meter import release, resident_bytes
 from lira_runtime.pipeline import Pipeline, Request, StageFinished
 
 JOB, RECORD, STEP = "job.json", "record.json", "step"

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from lira_runtime import memory
+from lira_runtime.memory import meter as memory
 
 MIB = 1 << 20
-RUNTIME = Path(__file__).parents[2] / "runtime"
+RUNTIME = Path(__file__).parents[3] / "runtime"
 PRELUDE = """
 import json, threading
 import numpy as np
-from lira_runtime import memory
+from lira_runtime.memory import meter as memory
 
 MIB = 1 << 20
 np.ones(MIB, np.uint8)  # what NumPy loads on first use is not the stage's

@@ -1,0 +1,1 @@
+"""What a process holds in memory: measured by stage, predicted, reported."""
