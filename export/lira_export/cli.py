@@ -113,14 +113,14 @@ def command(
         if _plot_path(place).exists():
             check_writable_file(_plot_path(place))
     say = _json_say if as_json else _plain_say
-    # torch takes seconds to import: a typing error must not wait for it.
+    # torch takes seconds to import: a typing error must not wait for it. A target knows which extra it lacks.
+    made = [make_target(name, ios) for name in targets]
     from lira.sources import Request, load_models
     from lira_export.bundle import Order, write_bundle
     from lira_export.components import build_components
     from lira_export.drift_plot import write_drift_plot
     from lira_export.references import References
 
-    made = [make_target(name, ios) for name in targets]
     side = None if sides is None else sides[0]
     models = load_models(Request(config, latent, side, text_encoder, checkpoint, seed, with_encoder, encoder))
     references = References(models, sides or (models.resolution,))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lira_export.recipes import HOW, PER_COMPONENT, RECIPES, WHY_NOT, get_recipe
-from lira_export.targets import TARGETS, make_target
+from lira_export.targets import TARGETS
 from lira_runtime.errors import BadInput
 from lira_runtime.manifest import TargetName
 
@@ -90,24 +90,50 @@ def test_all_targets_are_planned_side_by_side_and_nothing_is_written(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("target", "package"), [("coreml", "coremltools"), ("tflite", "ai_edge_litert")])
-def test_a_missing_extra_is_named_with_what_to_type(
-    target: TargetName, package: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("target", "package"),
+    [
+        ("onnx", "onnx_ir"),
+        ("onnx", "onnxscript"),
+        ("coreml", "coremltools"),
+        ("tflite", "litert_torch"),
+        ("tflite", "ai_edge_quantizer"),
+        ("tflite", "ai_edge_litert"),
+    ],
+)
+def test_a_missing_library_is_named_with_the_extra_that_brings_it(
+    target: TargetName, package: str, tmp_path: Path, run_export: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Without:
         def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
             if name == package:
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    ours = (f"lira_export.{target}", "lira_runtime.backends.tflite")
+    ours = (f"lira_export.{target}", "lira_export.passes", "lira_runtime.backends.tflite")
     for name in [*sys.modules]:
         if name.partition(".")[0] == package or name.startswith(ours):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Without(), *sys.meta_path])
-    with pytest.raises(BadInput) as refused:
-        make_target(target)
-    assert f"{package} is not installed, which --target {target} needs" in str(refused.value)
-    assert f"pip install '.[{target}]'" in str(refused.value)
+    code, stdout, err = run_export(*NANO, "--target", target, "--out", str(tmp_path / "bundle"))
+    assert_names_extra((code, stdout, err), package, target)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_without_torch_every_target_names_its_own_extra(target: TargetName, tmp_path: Path) -> None:
+    arguments = ["lira-export", *NANO, "--target", target, "--out", str(tmp_path / "bundle")]
+    program = f"import sys; sys.modules['torch'] = None; sys.argv = {arguments}; "
+    program += "from lira_export.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert_names_extra((done.returncode, done.stdout, done.stderr), "torch", target)
+
+
+def assert_names_extra(ran: tuple[int, str, str], package: str, target: TargetName) -> None:
+    code, stdout, err = ran
+    sentences = [line for line in err.splitlines() if not line.startswith("[transformers]")]  # it misses torch, too
+    assert (code, stdout) == (2, "") and len(sentences) == 1, err
+    assert sentences[0].startswith(f"error: {package} is not installed, which --target {target} needs")
+    assert f"pip install '.[{target}]'" in sentences[0]
 
 
 def test_the_command_starts_without_any_converter() -> None:
