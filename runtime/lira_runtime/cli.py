@@ -3,12 +3,14 @@
 import json
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import click
 
 from lira_runtime.backends.choose import backend_for
-from lira_runtime.backends.session import MAX_THREADS, SessionSettings
+from lira_runtime.backends.kept import KeptGraphs
+from lira_runtime.backends.session import MAX_THREADS, WEIGHTS_MODES, SessionSettings, WeightsMode
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
 from lira_runtime.files import check_writable_file, sha256_of
@@ -72,6 +74,14 @@ class Run:
 @click.option(
     "--spinning/--no-spinning", default=None, help="Whether idle threads wait busily; default: unless on battery."
 )
+@click.option(
+    "--weights",
+    type=click.Choice(WEIGHTS_MODES),
+    default="packed",
+    show_default=True,
+    help="packed: in memory; mapped: from a cache file; streamed: mapped, few of them resident at a time.",
+)
+@click.option("--keep-loaded", is_flag=True, help="Keep every component in memory until the end.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress as JSON lines on stderr.")
 def main(
     bundle_path: Path,
@@ -87,12 +97,15 @@ def main(
     cut: bool,
     threads: int,
     spinning: bool | None,
+    weights: WeightsMode,
+    keep_loaded: bool,
     as_json: bool,
 ) -> None:
     """Draw PROMPT with the bundle in the directory BUNDLE."""
     check_writable_file(out)
     bundle = Bundle.open(bundle_path)
-    pipeline = Pipeline(bundle, backend_for(bundle.manifest.target, SessionSettings(threads, spinning)), resolution)
+    make = partial(backend_for, bundle.manifest.target, SessionSettings(threads, spinning, weights))
+    pipeline = Pipeline(bundle, KeptGraphs(make) if keep_loaded else make(), resolution)
     picture = None if image is None else read_picture(image, bundle.resolution(resolution))
     request = Request(prompt, seed, steps, guidance, sampler, cut=cut, picture=picture, strength=strength)
     settings = pipeline.settings(request)

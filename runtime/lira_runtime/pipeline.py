@@ -192,6 +192,7 @@ class Pipeline:
         yield ImageReady(image, latent)
 
     def _stage(self, name: str, work: Callable[[], Stage[Result]]) -> Stage[Result]:
+        """Load, work, unload. What `work` returns must be memory of its own: an engine's output keeps its workspace."""
         yield StageStarted(name)
         with PeakMeter() as meter:
             try:
@@ -205,12 +206,12 @@ class Pipeline:
 
     def _encode(self, tokens: Tokens, settings: Settings) -> Stage[tuple[Floats, Floats]]:
         yield from ()
-        text = self._run("text_encoder", {"input_ids": tokens.ids})["text_states"]
+        text = self._run("text_encoder", {"input_ids": tokens.ids})["text_states"].copy()  # see `_stage`
         return text, text if settings.guidance == 1.0 else self._bundle.empty_prompt()
 
     def _encode_picture(self, picture: Pixels) -> Stage[Floats]:
         yield from ()
-        return self._run(IMAGE_ENCODER, {"image": from_pixels(picture)})["latent"]
+        return self._run(IMAGE_ENCODER, {"image": from_pixels(picture)})["latent"].copy()
 
     def _denoise(self, settings: Settings, x: Floats, text: Floats, empty: Floats) -> Stage[Floats]:
         reasoning_steps = 0

@@ -12,6 +12,7 @@ import pytest
 from toy_reference import toy_image
 
 from lira_runtime.backends import session
+from lira_runtime.backends.loading import Loaded
 from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.backends.session import SessionSettings, open_session, session_options
 from lira_runtime.bundle import Bundle
@@ -107,7 +108,7 @@ class Failing:
 def test_only_a_failure_to_allocate_is_over_budget(
     loaded: OnnxBackend, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[LiRAError]
 ) -> None:
-    monkeypatch.setattr(loaded, "_session", Failing(error))
+    monkeypatch.setattr(loaded, "_loaded", Loaded(Failing(error)))
     with pytest.raises(LiRAError) as caught:
         loaded.run({"latent": np.zeros((1, 4, 8, 8), np.float32)})
     assert type(caught.value) is kind

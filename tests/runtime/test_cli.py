@@ -38,6 +38,20 @@ def assert_refused(code: int, wanted: int, out_folder: Path, capsys: pytest.Capt
     return lines[0]
 
 
+@pytest.mark.parametrize("flags", [["--weights", "mapped"], ["--weights", "streamed"], ["--keep-loaded"]])
+def test_where_weights_lie_changes_no_pixel(
+    toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
+) -> None:
+    if "streamed" in flags and sys.platform != "linux":
+        pytest.skip("weights are streamed on Linux alone")
+    monkeypatch.setenv("LIRA_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "cat.png"
+    assert run(toy_bundle, "a cat", "--out", out, "--seed", "3", "--steps", "3", "--threads", "1", *flags) == 0
+    with Image.open(out) as image:
+        assert_exact_pixels(np.asarray(image), toy_image(toy_steps("a cat", 3, 3, GUIDANCE, METHOD)[1]))
+    assert (tmp_path / "cache").is_dir() == ("--weights" in flags)
+
+
 def test_it_writes_a_png_that_says_how_it_was_made(
     toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

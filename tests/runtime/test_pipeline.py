@@ -1,5 +1,7 @@
 """The toy bundle's answer is known: toy_reference.py computes it once more, in NumPy."""
 
+import gc
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -114,6 +116,30 @@ def test_each_graph_is_loaded_once_run_and_unloaded_before_the_next(toy_bundle: 
         *("load denoiser", *["run"] * 6, "unload"),
         *("load decoder", "run", "unload"),
     ]
+
+
+def test_nothing_of_an_engine_outlives_its_stage(toy_bundle: Path) -> None:
+    class Watching(Recording):
+        """Remembers outputs weakly: one that lives keeps the workspace of its session."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.made: list[weakref.ref[Any]] = []
+            self.alive: list[int] = []
+
+        def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+            outputs = super().run(inputs)
+            self.made += [weakref.ref(value) for value in outputs.values()]
+            return outputs
+
+        def load(self, graph: Graph, directory: Path) -> None:
+            gc.collect()
+            self.alive.append(sum(each() is not None for each in self.made))
+            super().load(graph, directory)
+
+    backend = Watching()
+    final(Pipeline(Bundle.open(toy_bundle), backend), Request("a cat", steps=3, guidance=2.0))
+    assert len(backend.made) == 1 + 6 * 2 + 1 and backend.alive == [0, 0, 0]
 
 
 def test_without_guidance_a_step_runs_the_denoiser_once(toy_bundle: Path) -> None:

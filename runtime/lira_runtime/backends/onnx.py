@@ -7,7 +7,8 @@ from typing import Any
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from lira_runtime.backends.session import SessionSettings, first_line_of, open_session, ran_out_of_memory
+from lira_runtime.backends.loading import Loaded, load_graph
+from lira_runtime.backends.session import SessionSettings, first_line_of, ran_out_of_memory
 from lira_runtime.errors import DamagedBundle, OverBudget
 from lira_runtime.interface import TensorSpec
 from lira_runtime.manifest import Graph
@@ -28,17 +29,21 @@ class OnnxBackend:
 
     def __init__(self, settings: SessionSettings | None = None) -> None:
         self._settings = settings or SessionSettings()
-        self._session: ort.InferenceSession | None = None
+        self._loaded: Loaded | None = None
         self._output_names: list[str] = []
 
     def load(self, graph: Graph, directory: Path) -> None:
-        """Load one graph; raises DamagedBundle where it cannot be loaded or its tensors are not what it says."""
-        if self._session is not None:
+        """Load one graph.
+
+        Raises DamagedBundle where it cannot be loaded or its tensors are not what the manifest says, otherwise as
+        `load_graph` does.
+        """
+        if self._loaded is not None:
             raise RuntimeError("unload the graph before loading another: one at a time is what keeps memory low")
-        session = open_session(directory / graph.path, self._settings)
-        _check(graph, "inputs", graph.inputs, session.get_inputs())
-        _check(graph, "outputs", graph.outputs, session.get_outputs())
-        self._session = session
+        loaded = load_graph(directory / graph.path, self._settings)
+        _check(graph, "inputs", graph.inputs, loaded.session.get_inputs())
+        _check(graph, "outputs", graph.outputs, loaded.session.get_outputs())
+        self._loaded = loaded
         self._output_names = [tensor.name for tensor in graph.outputs]
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -46,10 +51,11 @@ class OnnxBackend:
 
         Raises OverBudget when memory runs out, DamagedBundle when the graph fails otherwise.
         """
-        if self._session is None:
+        if self._loaded is None:
             raise RuntimeError("load a graph before running it")
         try:
-            values = self._session.run(self._output_names, dict(inputs))
+            with self._loaded.running():
+                values = self._loaded.session.run(self._output_names, dict(inputs))
         except Exception as error:  # the library's exceptions share no base but Exception
             first_line = first_line_of(error)
             if ran_out_of_memory(error):
@@ -59,7 +65,7 @@ class OnnxBackend:
 
     def unload(self) -> None:
         """Drop the loaded graph and everything it holds; does nothing when none is loaded."""
-        self._session = None
+        self._loaded = None
         self._output_names = []
 
 

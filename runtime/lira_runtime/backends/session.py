@@ -1,15 +1,20 @@
 """The one place where ONNX Runtime sessions are configured and opened."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import onnxruntime as ort
 
 from lira_runtime.backends.processor import default_threads, on_battery
-from lira_runtime.errors import BadInput, DamagedBundle, OverBudget
+from lira_runtime.errors import BadInput, DamagedBundle, LiRAError, OverBudget
 
 _FATAL_ONLY = 4  # our own one sentence replaces the library's log
 MAX_THREADS = 256
+WeightsMode = Literal["packed", "mapped", "streamed"]
+WEIGHTS_MODES: tuple[WeightsMode, ...] = get_args(WeightsMode)
 
 
 @dataclass(frozen=True)
@@ -17,15 +22,21 @@ class SessionSettings:
     """threads: intra-op threads, 0 to 256, 0 for `default_threads()`.
 
     spinning: whether idle threads burn a core to save time; None: unless the device runs on its battery.
-    Raises BadInput for another number of threads.
+    weights: where those of the products lie, in the kernels' layout. "packed": in memory of the process's own, made at
+    every load. "mapped": in a cache file that is mapped, made at the first load; clean pages, which the system may
+    take back. "streamed": the same, and pages are given back while the graph runs, so that few are resident at a time.
+    Raises BadInput for another number of threads or mode.
     """
 
     threads: int = 0
     spinning: bool | None = None
+    weights: WeightsMode = "packed"
 
     def __post_init__(self) -> None:
         if not 0 <= self.threads <= MAX_THREADS:
             raise BadInput(f"threads must be 0 to {MAX_THREADS}, not {self.threads}; 0 chooses for this machine.")
+        if self.weights not in WEIGHTS_MODES:
+            raise BadInput(f"weights are {', '.join(WEIGHTS_MODES)}, not '{self.weights}'.")
 
 
 def session_options(settings: SessionSettings) -> ort.SessionOptions:
@@ -50,11 +61,23 @@ def session_options(settings: SessionSettings) -> ort.SessionOptions:
 
 
 def open_session(graph: Path, settings: SessionSettings) -> ort.InferenceSession:
-    """Open a graph by path, so that its external data is mapped and not copied; raises DamagedBundle or OverBudget."""
+    """Open a graph by path, its weights packed anew; raises DamagedBundle or OverBudget."""
+    with opening(graph):
+        return session_of(graph, session_options(settings))
+
+
+def session_of(graph: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    """Open a graph by path, so that its external data is mapped and not copied; raises the library's own errors."""
+    return ort.InferenceSession(str(graph), sess_options=options, providers=["CPUExecutionProvider"])
+
+
+@contextlib.contextmanager
+def opening(graph: Path) -> Iterator[None]:
+    """Turn the library's errors into DamagedBundle or OverBudget, in one sentence that names the graph."""
     try:
-        return ort.InferenceSession(
-            str(graph), sess_options=session_options(settings), providers=["CPUExecutionProvider"]
-        )
+        yield
+    except LiRAError:
+        raise
     except Exception as error:  # the library's exceptions share no base but Exception
         first_line = first_line_of(error)
         if ran_out_of_memory(error):

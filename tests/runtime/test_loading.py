@@ -1,0 +1,209 @@
+"""Where a graph's weights lie: packed, mapped and streamed compute the same, and hold what they say."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from lira_runtime.backends import packed, streaming
+from lira_runtime.backends.loading import load_graph
+from lira_runtime.backends.session import SessionSettings
+from lira_runtime.backends.streaming import Streaming
+from lira_runtime.errors import BadInput, DamagedBundle
+
+RUNTIME = Path(__file__).parents[2] / "runtime"
+WIDTH, LAYERS = 1024, 24
+WEIGHT_BYTES = WIDTH * WIDTH * LAYERS
+X = np.random.default_rng(0).standard_normal((4, WIDTH)).astype(np.float32)
+MEASURE = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from lira_runtime.backends.loading import load_graph
+from lira_runtime.backends.session import SessionSettings
+from lira_runtime.memory.meter import PeakMeter, process_peak_bytes
+
+def status(field):
+    return 1024 * int(Path("/proc/self/status").read_text().split(field + ":")[1].split()[0])
+
+graph, weights, x = Path(sys.argv[1]), sys.argv[2], np.load(sys.argv[3])
+if weights != "packed":
+    load_graph(graph, SessionSettings(threads=1, weights=weights))  # packs, where nobody has
+before = {name: status(name) for name in ("RssAnon", "RssFile", "VmRSS")}
+with PeakMeter() as meter:
+    loaded = load_graph(graph, SessionSettings(threads=1, weights=weights))
+    for _ in range(20):
+        with loaded.running():
+            y = loaded.session.run(None, {"x": x})[0]
+    after = {name: status(name) - held for name, held in before.items()}
+np.save(sys.argv[3] + weights, y)
+print(json.dumps({**after, "peak": meter.peak_bytes - before["VmRSS"]}))
+"""
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells anonymous from mapped")
+
+
+def chain(path: Path, seed: int = 0) -> Path:
+    """A chain of int8 products with weights of 24 MB, in a file of their own."""
+    rng, nodes, tensors = np.random.default_rng(seed), [], []
+    for index in range(LAYERS):
+        names = [f"{kind}{index}" for kind in ("q", "s", "z", "i", "f", "h")]
+        weight = rng.integers(-127, 128, (WIDTH, WIDTH)).astype(np.int8)
+        tensors.append(onnx.numpy_helper.from_array(weight, f"w{index}"))
+        nodes += [
+            onnx.helper.make_node("DynamicQuantizeLinear", [f"x{index}" if index else "x"], names[:3]),
+            onnx.helper.make_node("MatMulInteger", [names[0], f"w{index}", names[2]], [names[3]]),
+            onnx.helper.make_node("Cast", [names[3]], [names[4]], to=1),
+            onnx.helper.make_node("Mul", [names[4], names[1]], [names[5]]),
+            onnx.helper.make_node("Mul", [names[5], "unit"], [f"x{index + 1}" if index + 1 < LAYERS else "y"]),
+        ]
+    tensors.append(onnx.numpy_helper.from_array(np.array(1e-3, np.float32), "unit"))
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, X.shape) for name in ("x", "y")]
+    graph = onnx.helper.make_graph(nodes, "chain", ends[:1], ends[1:], tensors)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save_model(model, path, save_as_external_data=True, location=f"{path.name}.data")
+    return path
+
+
+def of_numpy(path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The chain in float64 with the quantization that ONNX defines for DynamicQuantizeLinear."""
+    weights = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer}
+    y = X.astype(np.float64)
+    for index in range(LAYERS):
+        low, high = min(y.min(), 0.0), max(y.max(), 0.0)
+        scale = (high - low) / 255
+        zero = np.clip(np.round(-low / scale), 0, 255)
+        q = np.clip(np.round(y / scale) + zero, 0, 255)
+        y = (q - zero) @ weights[f"w{index}"].astype(np.float64) * scale * 1e-3
+    return y
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, int]]:
+    """What a process of its own takes on, in bytes, by mode; the outputs beside it."""
+    folder = tmp_path_factory.mktemp("loading")
+    graph, x = chain(folder / "chain.onnx"), folder / "x.npy"
+    np.save(x, X)
+    found = {}
+    for weights in ("packed", "mapped", "streamed"):
+        run = subprocess.run(
+            [sys.executable, "-c", MEASURE, str(graph), weights, str(x)],
+            env={**os.environ, "PYTHONPATH": str(RUNTIME), packed.CACHE_VARIABLE: str(folder / "cache")},
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr
+        found[weights] = json.loads(run.stdout)
+        found[weights]["y"] = np.load(f"{x}{weights}.npy")
+    found["numpy"] = of_numpy(graph)
+    return found
+
+
+@linux_only
+def test_all_modes_compute_the_same_bit_for_bit(measured: dict[str, Any]) -> None:
+    assert np.array_equal(measured["packed"]["y"], measured["mapped"]["y"])
+    assert np.array_equal(measured["packed"]["y"], measured["streamed"]["y"])
+    wanted = measured["numpy"]
+    assert np.abs(measured["packed"]["y"] - wanted).max() < 0.05 * np.abs(wanted).max()
+
+
+@linux_only
+def test_packed_weights_are_anonymous_and_mapped_ones_are_not(measured: dict[str, Any]) -> None:
+    assert measured["packed"]["RssAnon"] > WEIGHT_BYTES
+    assert measured["mapped"]["RssAnon"] < WEIGHT_BYTES / 4
+    assert measured["mapped"]["RssFile"] > WEIGHT_BYTES
+
+
+@linux_only
+def test_streamed_weights_are_not_resident_after_a_run_nor_all_at_once_in_it(measured: dict[str, Any]) -> None:
+    assert measured["streamed"]["RssAnon"] < WEIGHT_BYTES / 4
+    assert measured["streamed"]["RssFile"] < WEIGHT_BYTES / 4
+    assert measured["streamed"]["peak"] < measured["mapped"]["peak"]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(packed.CACHE_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+MAPPED = SessionSettings(threads=1, weights="mapped")
+
+
+def output(graph: Path) -> Any:
+    return load_graph(graph, MAPPED).session.run(None, {"x": X})[0]
+
+
+def test_a_graph_is_packed_once_and_anew_when_it_changes(tmp_path: Path, cache: Path) -> None:
+    graph = chain(tmp_path / "chain.onnx")
+    first = output(graph)
+    (entry,) = cache.iterdir()
+    made = (entry / "graph.onnx").stat().st_mtime_ns
+    output(graph)
+    assert (entry / "graph.onnx").stat().st_mtime_ns == made
+    (tmp_path / "chain.onnx.data").unlink()
+    chain(tmp_path / "chain.onnx", seed=1)
+    assert not np.array_equal(output(graph), first)
+    assert [each for each in cache.iterdir() if each == entry] == [] and len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize("harm", ["truncate the weights", "remove the weights", "spoil the graph"])
+def test_a_damaged_cache_is_made_anew(tmp_path: Path, cache: Path, harm: str) -> None:
+    graph = chain(tmp_path / "chain.onnx")
+    first = output(graph)
+    (entry,) = cache.iterdir()
+    if harm == "truncate the weights":
+        os.truncate(entry / "graph.onnx.data", WEIGHT_BYTES // 3)
+    elif harm == "remove the weights":
+        (entry / "graph.onnx.data").unlink()
+    else:
+        (entry / "graph.onnx").write_bytes(b"no graph")
+    assert np.array_equal(output(graph), first)
+
+
+def test_a_cache_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path, cache: Path) -> None:
+    graph = chain(tmp_path / "chain.onnx")
+    cache.write_bytes(b"a file where the folder should be")
+    with pytest.raises(BadInput, match="--weights packed"):
+        load_graph(graph, MAPPED)
+    assert cache.read_bytes() == b"a file where the folder should be"
+
+
+def test_a_damaged_bundle_leaves_nothing_in_the_cache(tmp_path: Path, cache: Path) -> None:
+    graph = tmp_path / "broken.onnx"
+    graph.write_bytes(b"no graph")
+    with pytest.raises(DamagedBundle, match=r"broken\.onnx"):
+        load_graph(graph, MAPPED)
+    assert list(cache.iterdir()) == []
+
+
+@linux_only
+def test_pages_that_were_written_to_are_never_given_back(tmp_path: Path) -> None:
+    import mmap
+
+    file = tmp_path / "weights.data"
+    file.write_bytes(bytes(8 << 20))
+    with file.open("r+b") as opened:
+        mine = mmap.mmap(opened.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    mine[5 << 20] = 7
+    with Streaming(file).while_loading():
+        assert sum(mine[:: 1 << 12]) == 7
+    assert mine[5 << 20] == 7
+    mine[0] = 3  # and it may still be written to
+
+
+def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(streaming.sys, "platform", "darwin")
+    with pytest.raises(BadInput, match="mapped"):
+        load_graph(tmp_path / "graph.onnx", SessionSettings(weights="streamed"))
+
+
+def test_a_mode_that_is_none_is_refused() -> None:
+    with pytest.raises(BadInput, match="packed, mapped, streamed"):
+        SessionSettings(weights="swapped")  # type: ignore[arg-type]
