@@ -29,6 +29,7 @@ from lira_runtime.manifest_entries import (
     TargetName,
     TensorFile,
     Trajectory,
+    WeightsMode,
 )
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "TargetName",
     "TensorFile",
     "Trajectory",
+    "WeightsMode",
     "decode",
     "json_schema",
     "load",
@@ -53,8 +55,8 @@ __all__ = [
     "validate",
 ]
 
-FORMAT_VERSION: Final = 3
-"""1 and 2 knew one graph a component and ONNX alone; no release wrote them."""
+FORMAT_VERSION: Final = 4
+"""1 to 3 knew one graph a component, ONNX alone, or no memory by graph; no release wrote them."""
 MAX_MANIFEST_BYTES = 4 << 20
 
 

@@ -15,6 +15,8 @@ Count = Annotated[int, Meta(ge=0)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Text = Annotated[str, Meta(min_length=1)]
 TargetName = Literal["onnx", "coreml", "tflite"]
+WeightsMode = Literal["packed", "mapped", "streamed"]
+"""Loading modes: packed into memory of the process's own, mapped from a cache file, or mapped with few resident."""
 
 
 class FileEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,11 +34,27 @@ class TensorFile(FileEntry, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     dtype: Literal["float32"]
 
 
+class Memory(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Peak resident memory of one graph's stage over an idle process of the runtime, in bytes; null where not known.
+
+    predicted_bytes: before the graph was converted. weights_bytes, activations_bytes, runtime_bytes: its parts: weights
+    as the engine keeps them, what a run takes, and the engine's code and its records of the graph. measured_bytes: by a
+    fresh process on the exporting machine, with the bundle's own loading mode.
+    """
+
+    predicted_bytes: ByteCount | None = None
+    weights_bytes: ByteCount | None = None
+    activations_bytes: ByteCount | None = None
+    runtime_bytes: ByteCount | None = None
+    measured_bytes: ByteCount | None = None
+
+
 class Graph(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One entry of a component's files, for one size of picture.
 
     path: the file to open, or the folder of a Core ML package. entry: the function (Core ML) or signature (TFLite) in
-    it; "main" for ONNX. resolution: side of the picture in px, null where the component knows no picture.
+    it; "main" for ONNX. resolution: side of the picture in px, null where the component knows no picture. memory: null
+    where the exporter neither predicted nor measured it.
     """
 
     path: Annotated[str, Meta(min_length=1, max_length=255)]
@@ -44,6 +62,7 @@ class Graph(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     resolution: Positive | None = None
     inputs: Annotated[tuple[TensorSpec, ...], Meta(min_length=1)]
     outputs: Annotated[tuple[TensorSpec, ...], Meta(min_length=1)]
+    memory: Memory | None = None
 
 
 class Parity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,13 +95,6 @@ class Contents(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     kept_float32: tuple[str, ...] = ()
 
 
-class Memory(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Peak resident memory of the component's stage over an idle process, in bytes; null where not known."""
-
-    predicted_bytes: ByteCount | None = None
-    measured_bytes: ByteCount | None = None
-
-
 class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One network: its graphs, one for each resolution that needs its own, and the files that they share."""
 
@@ -92,7 +104,6 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     recipe: Text
     parity: Parity
     contents: Contents
-    memory: Memory | None = None
 
 
 class Trajectory(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -144,10 +155,11 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     resolutions: sides of square pictures in px, the first being the default. requires: the oldest system that runs
     it, "iOS17" say, null where there is no such bound. `empty_prompt` holds the text states of the prompt "", which
     guidance needs for every picture. A `partial` bundle lacks one of the three components; it can be profiled and
-    verified, not run. The image encoder is an optional fourth. trajectory: null for a partial bundle.
+    verified, not run. The image encoder is an optional fourth. trajectory: null for a partial bundle. weights: how a
+    runtime loads them where nobody says otherwise; see `WeightsMode`.
     """
 
-    format_version: Literal[3]
+    format_version: Literal[4]
     target: TargetName
     requires: Text | None = None
     preset: Text
@@ -160,6 +172,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     trajectory: Trajectory | None = None
     tools: dict[str, str]
     source: Source
+    weights: WeightsMode = "packed"
     partial: bool = False
 
     def latent_shape(self, resolution: int) -> tuple[int, int, int, int]:

@@ -46,7 +46,7 @@ def _example(names: tuple[str, ...] = COMPONENTS, resolutions: tuple[int, ...] =
         }
 
     return {
-        "format_version": 3,
+        "format_version": 4,
         "target": "onnx",
         "preset": "nano",
         "latent": {"name": "f8c4", "channels": 4, "scale": 2, "patch_size": 2},
@@ -149,6 +149,10 @@ def test_a_path_that_could_leave_the_bundle_is_refused(path: str) -> None:
         (["sampler", "guidance"], -1.0),
         (["sampler", "method"], "ddim"),
         (["source", "weights"], "stolen"),
+        (["weights"], "unpacked"),
+        (["components", 1, "graphs", 0, "memory"], {"measured_bytes": -1}),
+        (["components", 1, "graphs", 0, "memory"], {"peak": 1}),
+        (["components", 1, "memory"], {"measured_bytes": 1}),
     ],
 )
 def test_each_wrong_value_is_refused(keys: list[Any], value: Any) -> None:
@@ -167,7 +171,7 @@ def test_what_is_not_a_manifest_is_refused(data: bytes) -> None:
         m.decode(data)
 
 
-@pytest.mark.parametrize(("version", "hint"), [(1, "export the bundle again"), (2, "again"), (4, "a newer LiRA")])
+@pytest.mark.parametrize(("version", "hint"), [(1, "export the bundle again"), (3, "again"), (5, "a newer LiRA")])
 def test_another_format_is_named_even_with_unknown_fields_and_what_to_do_is_said(version: int, hint: str) -> None:
     with pytest.raises(DamagedBundle, match=f"format version {version}.*{hint}"):
         _decode({"format_version": version, "something": "else"})
@@ -206,6 +210,14 @@ def test_a_graph_opens_a_folder_that_its_files_lie_in_and_no_other() -> None:
     denoiser["files"][0]["path"] = "denoiser.mlpackages/model.mlmodel"
     with pytest.raises(DamagedBundle, match="opens 'denoiser.mlpackage', which is none of its files"):
         _decode(example)
+
+
+def test_memory_is_each_graphs_own_and_unknown_where_nothing_is_said() -> None:
+    example = _example(resolutions=(16, 32))
+    example["components"][1]["graphs"][1]["memory"] = {"predicted_bytes": 9, "weights_bytes": 4, "measured_bytes": None}
+    small, large = _decode(example).components[1].graphs
+    assert small.memory is None and large.memory is not None
+    assert (large.memory.predicted_bytes, large.memory.weights_bytes, large.memory.measured_bytes) == (9, 4, None)
 
 
 def test_two_of_three_components_must_say_partial() -> None:
