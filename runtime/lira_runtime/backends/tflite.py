@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +19,34 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.options import Options
 from numpy.typing import NDArray
 
+from lira_runtime.backends.packed import packed_folder
 from lira_runtime.backends.processor import default_threads
-from lira_runtime.backends.session import SessionSettings, first_line_of, ran_out_of_memory
-from lira_runtime.errors import DamagedBundle, OverBudget
+from lira_runtime.backends.session import SessionSettings, WeightsMode, first_line_of, ran_out_of_memory
+from lira_runtime.errors import BadInput, DamagedBundle, LiRAError, OverBudget
 from lira_runtime.interface import TensorSpec
 from lira_runtime.manifest import Graph
 
-PACKED_WEIGHTS = ":memory"
+IN_MEMORY = ":memory"
 """LiteRT's name for a cache that is no file: signatures share packed weights, and the file's pages are let go."""
+WEIGHTS = "weights.xnnpack"
+"""Name of the file that holds packed weights; LiteRT knows one of another version by its head."""
 
 
 class TfliteBackend:
     """The `Backend` for target "tflite"; a graph's entry is the signature to run.
 
-    `SessionSettings.spinning` has no meaning here: XNNPACK's threads sleep between products.
+    `SessionSettings.spinning` has no meaning here: XNNPACK's threads sleep between products. Raises BadInput for
+    streamed weights.
     """
 
     def __init__(self, settings: SessionSettings | None = None) -> None:
         self._settings = settings or SessionSettings()
         self._loaded: _Loaded | None = None
+        if self._settings.weights == "streamed":
+            raise BadInput(
+                "TFLite weights cannot be streamed: LiteRT holds Python's lock while it runs, so nothing can give "
+                "pages back meanwhile; use --weights mapped."
+            )
 
     def load(self, graph: Graph, directory: Path) -> None:
         """Load one signature; raises DamagedBundle where it cannot be loaded or its tensors are not what it says."""
@@ -46,7 +56,7 @@ class TfliteBackend:
         check_signature(graph, path)
         threads = self._settings.threads or default_threads()
         with _failures(f"{path.name} cannot be loaded", f"there is not enough memory to load {path.name}"):
-            self._loaded = _Loaded(graph, path, threads)
+            self._loaded = _Loaded(graph, path, threads, _packed_weights(path, threads, self._settings.weights))
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the loaded graph on named inputs and return its named outputs.
@@ -65,14 +75,12 @@ class TfliteBackend:
 
 
 class _Loaded:
-    """One compiled signature with its buffers."""
+    """One compiled signature with its buffers; weights: the file of packed ones, or IN_MEMORY."""
 
-    def __init__(self, graph: Graph, path: Path, threads: int) -> None:
-        cpu = CpuOptions(num_threads=threads, xnnpack_weight_cache_path=PACKED_WEIGHTS)
-        options = Options(HardwareAccelerator.CPU, cpu_options=cpu)
+    def __init__(self, graph: Graph, path: Path, threads: int, weights: str) -> None:
         self._graph = graph
         with silent_stderr():
-            self._model = CompiledModel.from_file(str(path), options=options)
+            self._model = _compiled(path, threads, weights)
             self._inputs = {
                 tensor.name: self._model.create_input_buffer_by_name(graph.entry, tensor.name)
                 for tensor in graph.inputs
@@ -99,6 +107,23 @@ class _Loaded:
             .reshape(tensor.shape)
             for tensor in self._graph.outputs
         }
+
+
+def _packed_weights(path: Path, threads: int, mode: WeightsMode) -> str:
+    """Where LiteRT keeps the packed weights of a file: LiteRT's name for memory, or a file that is made once."""
+
+    def pack(folder: Path) -> None:
+        with silent_stderr():
+            _compiled(path, threads, str(folder / WEIGHTS))
+
+    if mode == "packed":
+        return IN_MEMORY
+    return str(packed_folder(path, f"LiteRT {version('ai-edge-litert')}", pack) / WEIGHTS)
+
+
+def _compiled(path: Path, threads: int, weights: str) -> CompiledModel:
+    cpu = CpuOptions(num_threads=threads, xnnpack_weight_cache_path=weights)
+    return CompiledModel.from_file(str(path), options=Options(HardwareAccelerator.CPU, cpu_options=cpu))
 
 
 def check_signature(graph: Graph, path: Path) -> None:
@@ -129,6 +154,8 @@ def _check(graph: Graph, side: str, wanted: Sequence[TensorSpec], found: Mapping
 def _failures(damaged: str, over_budget: str) -> Iterator[None]:
     try:
         yield
+    except LiRAError:
+        raise
     except Exception as error:  # the library's exceptions share no base but Exception
         if ran_out_of_memory(error):
             raise OverBudget(f"{over_budget}: {first_line_of(error)}") from error
