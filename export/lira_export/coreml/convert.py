@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 from coremltools.converters.mil.mil import Operation, types
-from torch import Tensor
+from coremltools.converters.mil.mil.scope import ScopeSource
+from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
@@ -16,15 +17,19 @@ MIL_DTYPES = {"float32": types.fp32, "int32": types.int32}
 WEIGHTS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 HALF_SUFFIX = "_to_fp16"
 """coremltools appends it to the name of a constant that it made float16."""
+ORIGIN = "debug_handle"
+"""Of a node's `meta`: a number that coremltools hands on to every op that comes of the node, however it is named."""
 
 
 def exported(component: Component) -> ExportedProgram:
-    """The component's graph in ATen ops, float32, without the ops that coremltools lowers badly."""
+    """The component's graph in ATen ops, float32, without the ops that coremltools lowers badly, its nodes numbered."""
     with quiet(), torch.no_grad():
         program = torch.export.export(component.traceable, component.example()).run_decompositions(DECOMPOSITIONS)
     for node in program.graph.find_nodes(op="call_function", target=torch.ops.aten.alias.default):
         node.replace_all_uses_with(node.args[0])  # coremltools has no lowering for it
         program.graph.erase_node(node)
+    for number, node in enumerate(program.graph.nodes):
+        node.meta[ORIGIN] = number
     return program
 
 
@@ -46,6 +51,14 @@ def converted(
             compute_precision=precision,
             skip_model_load=True,
         )
+
+
+def number_of(origin: fx.Node | Operation) -> int | None:
+    """Of a node of an `exported` program, or of the node that an op comes of; None for an op of unknown origin."""
+    if isinstance(origin, fx.Node):
+        return origin.meta[ORIGIN]
+    (number,) = origin.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE, [None])
+    return number
 
 
 def weight_paths(program: ExportedProgram) -> Mapping[str, str]:

@@ -11,13 +11,13 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from coremltools.converters.mil.mil import Operation
+from coremltools.converters.mil.mil import Block, Operation
 from numpy.typing import NDArray
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
-from lira_export.coreml.convert import weight_paths
+from lira_export.coreml.convert import number_of, weight_paths
 
 GREATEST, LEAST = float(np.finfo(np.float16).max), float(np.finfo(np.float16).smallest_normal)
 PRODUCTS = (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default)
@@ -31,7 +31,7 @@ class Beyond:
 
     name: str
     largest: float
-    nodes: frozenset[str]
+    nodes: frozenset[fx.Node]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.largest:.1e})"
@@ -82,32 +82,46 @@ class RangeScan:
     def _scalars(self) -> Iterator[Beyond]:
         for node in self._program.graph.nodes:
             if node.op == "call_function" and not any(part in node.name for part in UNSCALED):
-                for value in (*node.args, *node.kwargs.values()):
-                    if isinstance(value, float) and np.isfinite(value) and _is_beyond(abs(value)):
-                        yield Beyond(f"a factor of {node.name}", abs(value), frozenset([node.name]))
+                for value in _factors(node):
+                    if np.isfinite(value) and _is_beyond(abs(value)):
+                        yield Beyond(f"a factor of {node.name}", abs(value), frozenset([node]))
 
 
 class Float32Ops:
-    """The selector of the ops that compute in float16: all but those at a tensor that float16 cannot hold."""
+    """The selector of the ops that compute in float16: all but those at a tensor that float16 cannot hold.
+
+    While anything is beyond float16, an op of unknown origin stays float32 too.
+    """
 
     def __init__(self, beyond: Sequence[Beyond]) -> None:
         self._beyond = beyond
-        self._touching = frozenset[str]().union(*(each.nodes for each in beyond))
-        self.kept: set[str] = set()
+        self._kept: set[int | None] | None = None
 
     def __call__(self, op: Operation) -> bool:
-        """Whether the op computes in float16."""
-        names = {op.name, *(output.name for output in op.outputs)} & self._touching
-        self.kept |= names
-        return not names
+        """Whether the op, of a program on which coremltools has done its fusions, computes in float16."""
+        if self._kept is None:
+            self._kept = self._numbers(op.enclosing_block)
+        return not self._beyond or number_of(op) not in self._kept
 
     def names(self) -> tuple[str, ...]:
         """Of the tensors that float16 cannot hold."""
         return tuple(each.name for each in self._beyond)
 
-    def lost(self) -> list[Beyond]:
-        """Those of which no op was found in the ML Program: fused into others, which compute in float16."""
-        return [each for each in self._beyond if not each.nodes & self.kept]
+    def _numbers(self, block: Block) -> set[int | None]:
+        """Of the nodes whose ops stay float32; None is an op's of unknown origin."""
+        present = {number_of(op) for op in block.operations if op.op_type != "const"}
+        found: set[int | None] = {None}
+        seen = set[fx.Node]()
+        pending = [node for each in self._beyond for node in each.nodes]
+        while pending:
+            node = pending.pop()
+            number = number_of(node)
+            if number in present:
+                found.add(number)
+            elif node not in seen:  # those that read it read past it, or are fused with it
+                pending.extend(node.users)
+            seen.add(node)
+        return found
 
 
 class _Watching(fx.Interpreter):
@@ -132,20 +146,16 @@ def _is_beyond(largest: float) -> bool:
     return not largest <= GREATEST or 0 < largest < LEAST
 
 
-def _touching(node: fx.Node) -> frozenset[str]:
-    """The op that makes a tensor and those that read it; taking an item of a tuple is no op of an ML Program."""
-    return frozenset([_maker(node).name, *(reader.name for reader in _readers(node))])
+def _factors(node: fx.Node) -> Iterator[float]:
+    """Scalars that an op computes with; coremltools multiplies by the inverse of a divisor."""
+    yield from (value for value in (*node.args, *node.kwargs.values()) if isinstance(value, float))
+    if node.target is torch.ops.aten.div.Tensor and isinstance(node.args[1], int | float) and node.args[1]:
+        yield 1 / node.args[1]
 
 
-def _maker(node: fx.Node) -> fx.Node:
-    while node.target is getitem:
-        node = cast(fx.Node, node.args[0])
-    return node
-
-
-def _readers(node: fx.Node) -> Iterator[fx.Node]:
-    for reader in node.users:
-        if reader.target is getitem:
-            yield from _readers(reader)
-        elif reader.op == "call_function":
-            yield reader
+def _touching(node: fx.Node) -> frozenset[fx.Node]:
+    """The op that makes a tensor and those that read it."""
+    maker = node
+    while maker.target is getitem:  # an item of a tuple
+        maker = cast(fx.Node, maker.args[0])
+    return frozenset([maker, *node.users])

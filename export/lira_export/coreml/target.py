@@ -71,8 +71,6 @@ class CoremlTarget:
         half = None if recipe.dtype == "float32" else self._float16_ops(job, resolution, scan)
         job.say(f"{where}: converting to an ML Program")
         model, paths = converted(program, variant, self._ios, half), weight_paths(program)
-        if half is not None and half.lost():
-            job.say(f"{where}: fused into ops that compute in float16: {'; '.join(map(str, half.lost()))}")
         if recipe.name == "w8a8":
             model = quantize_activations(model, job.name, recipe, paths, scan.product_inputs())
         if recipe.quantizes:

@@ -1,18 +1,23 @@
 """The float16 scan names what float16 cannot hold, and the ops at it stay float32 in the saved program."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from coremltools.converters.mil.frontend.milproto.load import load as load_milproto
-from coremltools.converters.mil.mil import Operation, types
+from coremltools.converters.mil import Builder
+from coremltools.converters.mil.mil import Function, types
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from lira_export.components import Component
 from lira_export.coreml.convert import converted, exported
-from lira_export.coreml.library import ct, quiet
-from lira_export.coreml.ranges import Beyond, Float32Ops, RangeScan
+from lira_export.coreml.interpret import Program, read_function
+from lira_export.coreml.library import quiet
+from lira_export.coreml.ranges import Float32Ops, RangeScan
 from lira_runtime.interface import TensorSpec
 
 LATENT = TensorSpec(name="latent", shape=(1, 4), dtype="float32")
@@ -28,10 +33,10 @@ class Large(nn.Module):
 
 
 class Small(nn.Module):
-    """latent / 1e6 never reaches 6.1e-5."""
+    """latent / 1e6 never reaches 6.1e-5; float16 rounds it to some 1 % of it."""
 
     def forward(self, latent: Tensor) -> Tensor:
-        return torch.sigmoid(latent * 1e-3 * 1e-3) * 2.0
+        return torch.sigmoid(latent * 1e-3 * 1e-3 * 1e3 * 1e3)
 
 
 class Harmless(nn.Module):
@@ -63,7 +68,39 @@ class LargeFactor(nn.Module):
         return torch.relu(latent * 1e-4 * 1e5)
 
 
-def scanned(module: nn.Module) -> tuple[Component, RangeScan, torch.export.ExportedProgram]:
+class LargeDivisor(nn.Module):
+    """20000 is no problem; 1 / 20000, by which coremltools multiplies, is."""
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return torch.sigmoid(latent * 2e4 / 20000)
+
+
+class LargeItem(nn.Module):
+    """The norm's op gives a tuple, whose first item reaches 80000."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4, eps=1e-3)
+        nn.init.constant_(self.norm.weight, 4e4)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return torch.sigmoid(self.norm(latent[..., None, None]) * 0.01 * 0.003)[..., 0, 0]
+
+
+class Fused(nn.Module):
+    """Only what the convolution itself gives is beyond float16; coremltools makes it, its scale and its bias one op."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", 4e4 * torch.eye(4)[..., None, None])
+        self.register_buffer("bias", torch.tensor([2e4, 1e4, 0.0, -1e4])[:, None, None])
+
+    def forward(self, latent: Tensor) -> Tensor:
+        image = nn.functional.conv2d(latent[..., None, None], self.weight)
+        return torch.relu(image * 0.5 + self.bias)[..., 0, 0]
+
+
+def scanned(module: nn.Module) -> tuple[Component, RangeScan, ExportedProgram]:
     component = Component("denoiser", module, module.eval(), (LATENT,), (IMAGE,))
     program = exported(component)
     scan = RangeScan(program, ["latent"])
@@ -71,33 +108,59 @@ def scanned(module: nn.Module) -> tuple[Component, RangeScan, torch.export.Expor
     return component, scan, program
 
 
-def saved_operations(module: nn.Module, folder: Path) -> tuple[list[Operation], Float32Ops]:
-    """Ops of the float16 package on disk."""
-    component, scan, program = scanned(module)
-    half = Float32Ops(scan.beyond())
-    path = str(folder / "saved.mlpackage")
-    with quiet():
-        converted(program, component, 17, half).save(path)
-    spec = ct.utils.load_spec(path)
-    weights = path + "/Data/com.apple.CoreML/weights"
-    saved = load_milproto(spec, specification_version=spec.specificationVersion, file_weights_dir=weights)
-    return list(saved.functions["main"].operations), half
+@dataclass(frozen=True)
+class Written:
+    """A toy's float16 package, and what its scan found."""
+
+    module: nn.Module
+    beyond: set[str]
+    package: Path
+
+    def dtypes(self) -> dict[str, set[type]]:
+        """What the package's ops compute in, by kind."""
+        found: dict[str, set[type]] = {}
+        for op in read_function(self.package, "main").operations:
+            if op.op_type not in ("const", "cast"):
+                found.setdefault(op.op_type, set()).add(op.outputs[0].dtype)
+        return found
 
 
-@pytest.mark.parametrize(
-    ("module", "names"),
-    [
-        (Large(), {"mul_1", "relu"}),
-        (Small(), {"mul_1"}),
-        (Harmless(), set()),
-        (LargePart(), {"mul", "getitem_1"}),
-        (LargeBuffer(), {"b_table", "add"}),
-        (LargeFactor(), {"a factor of mul_1"}),
-    ],
-)
-def test_what_float16_cannot_hold_is_named(module: nn.Module, names: set[str]) -> None:
-    _, scan, _ = scanned(module)
-    assert {each.name for each in scan.beyond()} == names
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[type[nn.Module]], Written]:
+    @cache
+    def write(kind: type[nn.Module]) -> Written:
+        component, scan, program = scanned(kind())
+        package = tmp_path_factory.mktemp(kind.__name__) / "toy.mlpackage"
+        with quiet():
+            converted(program, component, 17, Float32Ops(scan.beyond())).save(str(package))
+        return Written(component.eager, {each.name for each in scan.beyond()}, package)
+
+    return write
+
+
+Write = Callable[[type[nn.Module]], Written]
+BEYOND: dict[type[nn.Module], set[str]] = {
+    Large: {"mul_1", "relu"},
+    Small: {"mul_1"},
+    Harmless: set(),
+    LargePart: {"mul", "getitem_1", "a factor of div"},
+    LargeBuffer: {"b_table", "add"},
+    LargeFactor: {"a factor of mul_1"},
+    LargeDivisor: {"a factor of div"},
+    LargeItem: {"getitem"},
+    Fused: {"conv2d"},
+}
+
+
+@pytest.mark.parametrize("kind", BEYOND)
+def test_what_float16_cannot_hold_is_named_and_the_float16_package_is_eager(
+    kind: type[nn.Module], written: Write
+) -> None:
+    toy = written(kind)
+    assert toy.beyond == BEYOND[kind]
+    found = Program.load(toy.package).run({"latent": INPUT})["image"]
+    expected = toy.module(torch.from_numpy(INPUT)).detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=2.0**-9, atol=0)  # a few roundings to float16
 
 
 def test_the_largest_of_all_inputs_counts() -> None:
@@ -106,37 +169,27 @@ def test_the_largest_of_all_inputs_counts() -> None:
     assert [(each.name, round(each.largest)) for each in scan.beyond()] == [("mul", 600_000), ("relu", 450_000)]
 
 
-def test_ops_that_make_or_read_it_stay_float32_and_others_do_not(tmp_path: Path) -> None:
-    operations, half = saved_operations(Large(), tmp_path)
-    dtypes = {op.op_type: op.outputs[0].dtype for op in operations if op.op_type in ("mul", "relu", "sigmoid")}
-    products = [op.outputs[0].dtype for op in operations if op.op_type == "mul"]
-    assert types.fp32 in products and dtypes["relu"] == types.fp32
-    assert dtypes["sigmoid"] == types.fp16
-    assert half.lost() == []
+def test_ops_that_make_or_read_it_stay_float32_and_others_do_not(written: Write) -> None:
+    found = written(Large).dtypes()
+    assert found == {"mul": {types.fp16, types.fp32}, "relu": {types.fp32}, "sigmoid": {types.fp16}}
 
 
-def test_a_tensor_of_which_no_op_is_left_is_said_to_be_lost(tmp_path: Path) -> None:
-    fused = Beyond("mul_9", 1e6, frozenset({"mul_9", "add_9"}))
-    half = Float32Ops([fused])
-    component, _, program = scanned(Harmless())
-    with quiet():
-        converted(program, component, 17, half)
-    assert half.lost() == [fused]
+def test_an_op_that_is_fused_of_those_at_it_stays_float32(written: Write) -> None:
+    found = written(Fused).dtypes()
+    assert (found["conv"], found["relu"]) == ({types.fp32}, {types.fp16})
+    assert not found.keys() & {"mul", "add"}
 
 
-@pytest.mark.parametrize("module", [Small(), LargePart(), LargeBuffer()])
-def test_every_tensor_beyond_float16_has_a_float32_op(module: nn.Module, tmp_path: Path) -> None:
-    operations, half = saved_operations(module, tmp_path)
-    computed = [op for op in operations if op.op_type not in ("const", "cast")]
-    assert half.lost() == []
-    assert any(op.outputs[0].dtype == types.fp32 for op in computed)
+def test_a_harmless_program_is_float16_throughout(written: Write) -> None:
+    assert set().union(*written(Harmless).dtypes().values()) == {types.fp16}
 
 
-def test_a_harmless_program_is_float16_throughout(tmp_path: Path) -> None:
-    operations, half = saved_operations(Harmless(), tmp_path)
-    computed = [op.outputs[0].dtype for op in operations if op.op_type not in ("const", "cast")]
-    assert computed and set(computed) == {types.fp16}
-    assert half.kept == set()
+def test_an_op_of_unknown_origin_stays_float32_where_anything_does() -> None:
+    with Function({"x": Builder.placeholder((2,))}) as function:
+        op = Builder.relu(x=function.inputs["x"]).op
+    _, scan, _ = scanned(Large())
+    assert not Float32Ops(scan.beyond())(op)
+    assert Float32Ops([])(op)
 
 
 def test_products_are_known_by_their_weights_with_the_range_of_what_they_multiply() -> None:
