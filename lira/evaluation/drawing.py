@@ -40,7 +40,7 @@ def bundle_artist(path: Path, options: Options) -> Artist:
     """Draws through the runtime's pipeline. Raises BadInput or DamagedBundle for a bundle that cannot draw."""
     bundle = Bundle.open(path)
     threads = SessionSettings(options.threads)
-    pipeline = Pipeline(bundle, KeptGraphs(lambda: backend_for(bundle.manifest.target, threads)))
+    pipeline = Pipeline(bundle, KeptGraphs(lambda: backend_for(bundle.manifest.target, threads)), keep_tokenizer=True)
     settings = pipeline.settings(Request("a", steps=options.steps, guidance=options.guidance))
 
     def draw(prompts: Sequence[str]) -> Iterator[Picture]:

@@ -122,15 +122,25 @@ Stage = Generator[Event, None, Result]
 class Pipeline:
     """Runs a whole bundle at one of its resolutions (px), the first where none is named.
 
+    keep_tokenizer: for many prompts; its tables are 15 MB, and else read for each and dropped before the first stage.
     Raises BadInput for a partial bundle, a resolution that it lacks, or a target that does not run here.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend | None = None, resolution: int | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: Backend | None = None,
+        resolution: int | None = None,
+        keep_tokenizer: bool = False,
+    ) -> None:
         bundle.require_whole()
         self._bundle = bundle
         self._resolution = bundle.resolution(resolution)
         self._backend = backend if backend is not None else backend_for(bundle.manifest.target)
-        self._tokenizer = ClipTokenizer.load(bundle.tokenizer_path())
+        self._tokenizer = self._load_tokenizer() if keep_tokenizer else None
+
+    def _load_tokenizer(self) -> ClipTokenizer:
+        return ClipTokenizer.load(self._bundle.tokenizer_path())
 
     def settings(self, request: Request) -> Settings:
         """Fill in the bundle's defaults and check everything; raises BadInput."""
@@ -167,11 +177,12 @@ class Pipeline:
     def generate(self, request: Request) -> Iterator[Event]:
         """Check the request at once (BadInput), then return a generator of events that ends with ImageReady.
 
-        While it runs it raises DamagedBundle for a graph that does not load or stored text states that are no numbers,
-        ParityLost for values that are not finite.
+        Raises DamagedBundle for a tokenizer that is none. While it runs it raises DamagedBundle for a graph that does
+        not load or stored text states that are no numbers, ParityLost for values that are not finite.
         """
         settings = self.settings(request)
-        tokens = self._tokenizer.encode(settings.prompt)
+        tokens = (self._tokenizer or self._load_tokenizer()).encode(settings.prompt)
+        release()
         if tokens.truncated and not request.cut:
             raise BadInput(
                 f"the prompt is longer than the {PROMPT_TOKENS - 2} tokens that the text encoder reads, it would lose "

@@ -66,7 +66,7 @@ def open_pipeline(job: Job) -> Pipeline:
 
         torch.set_num_threads(job.asked.threads)
     if not job.eager:
-        return Pipeline(bundle, engine_of(bundle.manifest.target, job.asked.threads), job.asked.resolution)
+        return Pipeline(bundle, engine_of(bundle.manifest.target, job.asked.threads), job.asked.resolution, True)
     from lira_export.compare.origin import models_of
     from lira_export.eager import eager_pipeline
 
