@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "runtime" / "lira_runtime"
 IMPORT_NAMES = {"pillow": "PIL"}
-OPTIONAL = {Path("backends", "tflite.py"): "ai_edge_litert"}
+OPTIONAL = {Path("backends", "tflite.py"): "ai_edge_litert", Path("memory", "plot.py"): "matplotlib"}
 """Modules that need one package more, which an extra brings."""
 
 IMPORT_EVERYTHING = """
@@ -22,7 +22,7 @@ class Block:
         package = name.split(".")[0]
         if package in {"torch", "transformers", "onnx", "onnxscript", "lira", "lira_export", "safetensors"}:
             raise ImportError(f"{name} is no dependency of the runtime")
-        if package == "ai_edge_litert":
+        if package in {"ai_edge_litert", "matplotlib"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Block())

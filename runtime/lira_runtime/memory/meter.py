@@ -16,11 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from lira_runtime.memory.reading import status_bytes
+
 Source = Literal["VmHWM", "sampled", "ru_maxrss"]
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _SAMPLE_SECONDS = 0.005
+_mark_is_kept = False
 
 
 class PeakMeter:
@@ -38,9 +41,9 @@ class PeakMeter:
 
     def __enter__(self) -> Self:
         self._start = time.monotonic()
-        if not _STATUS.exists():
+        if _mark_is_kept or not _STATUS.exists():
             self.source = "ru_maxrss"
-        elif _reset_high_water_mark():
+        elif reset_mark():
             self.source = "VmHWM"
         else:
             self.source = "sampled"
@@ -84,6 +87,22 @@ def process_peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, others KiB
 
 
+def reset_mark() -> bool:
+    """Set the kernel's high-water mark of this process to what is resident now; False where that is not possible."""
+    try:
+        with open(_CLEAR_REFS, "w", opener=lambda path, flags: os.open(path, os.O_WRONLY)) as file:
+            file.write("5")
+    except OSError:
+        return False
+    return True
+
+
+def keep_mark() -> None:
+    """Leave the kernel's mark alone from now on: meters then report the peak of the whole process so far."""
+    global _mark_is_kept
+    _mark_is_kept = True
+
+
 def release() -> None:
     """Give freed memory back to the system: collect cycles, and on glibc trim the heap, which keeps freed pages."""
     gc.collect()
@@ -94,16 +113,4 @@ def release() -> None:
 
 
 def _status_bytes(field: str) -> int:
-    for line in _STATUS.read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"{_STATUS} has no {field}")
-
-
-def _reset_high_water_mark() -> bool:
-    try:
-        with open(_CLEAR_REFS, "w", opener=lambda path, flags: os.open(path, os.O_WRONLY)) as file:
-            file.write("5")
-    except OSError:
-        return False
-    return True
+    return status_bytes(_STATUS.read_text())[field]

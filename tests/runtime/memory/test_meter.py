@@ -82,7 +82,7 @@ def test_where_the_mark_cannot_be_reset_a_thread_samples() -> None:
     result = in_fresh_process(
         """
 sampled, read = threading.Event(), memory.resident_bytes
-memory._reset_high_water_mark = lambda: False
+memory.reset_mark = lambda: False
 
 def watched():
     value = read()
@@ -147,3 +147,20 @@ def test_the_meter_counts_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     with memory.PeakMeter() as meter:
         pass
     assert meter.seconds == 2.5
+
+
+def test_a_kept_mark_is_the_peak_of_the_whole_process() -> None:
+    require_linux()
+    result = in_fresh_process("""
+import resource
+memory.keep_mark()
+block = np.ones(64 * MIB, np.uint8)
+del block
+with memory.PeakMeter() as meter:
+    pass
+kernel = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+result = {"peak": meter.peak_bytes, "source": meter.source, "kernel": kernel, "before": before}
+""")
+    assert result["source"] == "ru_maxrss"
+    assert result["peak"] - result["before"] > 60 * MIB
+    assert result["peak"] == pytest.approx(result["kernel"], rel=0.02)

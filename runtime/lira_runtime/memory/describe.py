@@ -1,0 +1,135 @@
+"""What a profile says in words and tables: the same for the terminal and the report."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+from lira_runtime.memory.budget import megabytes
+from lira_runtime.memory.profile import Parts, Profile, shown
+from lira_runtime.memory.watch import SAMPLE_SECONDS, Watched
+
+PHASE_HEAD = ("process", "phase", "resident", "anonymous", "file-backed", "peak", "seconds")
+PART_HEAD = ("stage", "peak over idle", "predicted", "runtime", "packed weights", "mapped", "activations", "loading")
+PHASE_NOTE = "MB of 1,000,000 bytes at the end of each phase, and the greatest resident size within it."
+PART_NOTE = (
+    "MB of 1,000,000 bytes. Runtime: the idle process, libraries included. Packed weights: anonymous memory that "
+    "loading leaves. Mapped: pages of files that loading and running bring in, weights above all. Activations: what "
+    "running takes over that. Loading: what it takes for a moment over what it leaves."
+)
+KILLS = (
+    (
+        "Linux",
+        "The kernel kills by resident memory, anonymous and file-backed, with what is swapped out. Before that it "
+        "drops clean file-backed pages: a limit (cgroup) is lost by what is left, the anonymous part above all.",
+    ),
+    (
+        "Android",
+        "lmkd kills by the pressure of the whole device: anonymous memory fills the compressed swap, and mapped "
+        "weights that are dropped and read again count as thrashing.",
+    ),
+    (
+        "iOS",
+        "jetsam kills an app by its phys_footprint: dirty and compressed memory. Clean pages of mapped files are "
+        "free. The nearest number here is anonymous.",
+    ),
+    (
+        "Not seen here",
+        "Memory of a GPU or Neural Engine, what a phone compresses, other processes. On macOS the numbers are "
+        "phys_footprint; that code has not been run yet.",
+    ),
+)
+_PACKAGES = ("lira-toolchain", "onnxruntime", "ai-edge-litert", "numpy")
+
+
+def settings_line(profile: Profile) -> str:
+    """What was run."""
+    asked, manifest = profile.asked, profile.bundle.manifest
+    threads = f"{asked.threads} threads" if asked.threads else "threads as the engine chooses"
+    kept = ", all components kept loaded" if asked.keep_loaded else ""
+    return (
+        f"{manifest.preset}, {manifest.latent.name}, {manifest.target}, {asked.resolution} px, {threads}, weights "
+        f"{asked.weights}{kept}; {asked.steps} denoising steps (the bundle's own number is {manifest.sampler.steps})"
+    )
+
+
+def remarks(profile: Profile) -> Iterator[str]:
+    """Sentences that a reader needs beside the figures."""
+    whole = profile.pipeline
+    if whole is None:
+        lacking = "a partial bundle, so that there is no whole pipeline to run"
+        yield f"This is {lacking}; the peak is that of its greatest stage alone."
+    else:
+        readings = [f"{_mb(whole.peak)} by the kernel's mark", f"{_mb(whole.peak_sampled)} by samples"]
+        if whole.maxrss is not None:
+            readings.insert(1, f"{_mb(whole.maxrss)} by wait4 after its end")
+        yield (
+            f"Peak of the whole pipeline in MB: {', '.join(readings)} about every {SAMPLE_SECONDS * 1000:.0f} ms; "
+            f"anonymous, {_mb(whole.peak_anonymous)} at most."
+        )
+    if profile.asked.weights != "packed":
+        yield "The first load of all, which packs the weights into the cache, is not measured and takes more."
+
+
+def verdict(profile: Profile, budget: int) -> str:
+    """One sentence on the budget, in bytes."""
+    left = budget - profile.peak
+    if left < 0:
+        return f"{megabytes(-left)} over the budget of {megabytes(budget)}."
+    return f"Fits the budget of {megabytes(budget)} with {megabytes(left)} to spare."
+
+
+def phase_rows(profile: Profile) -> list[tuple[str, ...]]:
+    """Rows for PHASE_HEAD, one for each phase of each process."""
+    return [
+        (
+            shown(watched.name),
+            shown(phase.name),
+            *(_mb(size) for size in (phase.after.resident, phase.after.anonymous, phase.after.file_backed, phase.peak)),
+            f"{phase.seconds:.2f}",
+        )
+        for watched in profile.watched
+        for phase in watched.phases
+    ]
+
+
+def part_rows(profile: Profile) -> list[tuple[str, ...]]:
+    """Rows for PART_HEAD, one for each stage."""
+    return [_part_row(profile, stage) for stage in profile.stages]
+
+
+def _part_row(profile: Profile, stage: Watched) -> tuple[str, ...]:
+    parts, predicted = Parts.of(stage), profile.predicted(stage.name)
+    sizes = (parts.runtime, parts.packed, parts.mapped, parts.activations, parts.loading)
+    return (
+        shown(stage.name),
+        _mb(stage.peak - parts.runtime),
+        "-" if predicted is None else _mb(predicted),
+        *(_mb(size) for size in sizes),
+    )
+
+
+def machine() -> dict[str, str]:
+    """Facts on this machine and the versions that were run, by name."""
+    found = {
+        "processor": f"{_cpu_model() or platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB",
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "python": platform.python_version(),
+    }
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpu_model(path: Path = Path("/proc/cpuinfo")) -> str:
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.1f}"

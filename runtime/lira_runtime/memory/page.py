@@ -1,0 +1,109 @@
+"""The report: one HTML file that needs nothing beside it and no script."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from lira_runtime.memory import describe
+from lira_runtime.memory.budget import megabytes
+from lira_runtime.memory.chart import svg, top_bytes
+from lira_runtime.memory.profile import Parts, Profile, shown
+from lira_runtime.memory.style import STYLE
+from lira_runtime.memory.watch import Watched
+
+_PARTS = ("runtime", "packed", "mapped", "activations")
+_PART_TITLES = ("runtime", "packed weights", "mapped files", "activations")
+
+
+def page(profile: Profile, budget: int | None, command: Sequence[str]) -> str:
+    """The whole document; budget in bytes, command: the words that made it."""
+    title = f"Memory of {profile.bundle.path.name}"
+    top = top_bytes(profile.watched, budget)
+    body = [
+        f"<header><h1>{escape(title)}</h1><p>{escape(describe.settings_line(profile))}</p></header>",
+        _figures(profile, budget),
+        *([] if profile.pipeline is None else [_timeline(profile.pipeline, top, budget)]),
+        _made_of(profile),
+        _stage_timelines(profile, top, budget),
+        _table("Every phase", describe.PHASE_NOTE, describe.PHASE_HEAD, describe.phase_rows(profile)),
+        _definitions("Which number kills", describe.KILLS),
+        _definitions("Machine", [*describe.machine().items(), ("command", shlex.join(command))]),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>LiRA: {escape(title)}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _figures(profile: Profile, budget: int | None) -> str:
+    kind = "over" if budget is not None and profile.peak > budget else ""
+    anonymous = max(each.peak_anonymous for each in profile.watched)
+    figures = [("peak", megabytes(profile.peak), kind), ("anonymous at most", megabytes(anonymous), "")]
+    if budget is not None:
+        figures.append(("budget", megabytes(budget), ""))
+    cells = "".join(f'<div class="{kind}"><dt>{name}</dt><dd>{value}</dd></div>' for name, value, kind in figures)
+    said = [*([] if budget is None else [describe.verdict(profile, budget)]), *describe.remarks(profile)]
+    return f"<dl class=figures>{cells}</dl>" + "".join(f"<p>{escape(sentence)}</p>" for sentence in said)
+
+
+def _timeline(pipeline: Watched, top: float, budget: int | None) -> str:
+    return (
+        f"<section><h2>Whole pipeline over time</h2><p>{_legend()} Above each stage its peak; axis in MB.</p>"
+        f"<div class=scroll>{svg(pipeline, top, budget)}</div></section>"
+    )
+
+
+def _stage_timelines(profile: Profile, top: float, budget: int | None) -> str:
+    charts = "".join(
+        f"<h3>{escape(shown(stage.name))}</h3><div class=scroll>{svg(stage, top, budget)}</div>"
+        for stage in profile.stages
+    )
+    return (
+        f"<section><h2>Each stage in a process of its own</h2><p>{_legend()} The same scale throughout.</p>"
+        f"{charts}</section>"
+    )
+
+
+def _legend() -> str:
+    return '<b class="key anonymous">anonymous</b> <b class="key file">file-backed</b>'
+
+
+def _made_of(profile: Profile) -> str:
+    every = [(stage.name, Parts.of(stage)) for stage in profile.stages]
+    longest = max(sum(getattr(parts, part) for part in _PARTS) for _, parts in every)
+    keys = " ".join(f'<b class="key {part}">{title}</b>' for part, title in zip(_PARTS, _PART_TITLES, strict=True))
+    bars = "".join(f"<dt>{escape(shown(name))}</dt><dd>{_bar(parts, longest)}</dd>" for name, parts in every)
+    table = _table("", describe.PART_NOTE, describe.PART_HEAD, describe.part_rows(profile))
+    return f"<section><h2>What it is made of</h2><p>{keys}</p><dl class=bars>{bars}</dl></section>{table}"
+
+
+def _bar(parts: Parts, longest: int) -> str:
+    shares = [(part, max(getattr(parts, part), 0)) for part in _PARTS]
+    pieces = "".join(
+        f'<span class="{part}" style="width:{100 * size / longest:.2f}%" title="{part} {megabytes(size)}"></span>'
+        for part, size in shares
+    )
+    return f"{pieces}<i>{megabytes(sum(size for _, size in shares))}</i>"
+
+
+def _table(title: str, note: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    top = "".join(f"<th scope=col>{escape(cell)}</th>" for cell in head)
+    lines, before = [], ""
+    for name, *cells in rows:
+        first = "" if name == before else escape(name)
+        before = name
+        lines.append(f"<tr><th scope=row>{first}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")
+    heading = f"<h2>{escape(title)}</h2>" if title else ""
+    kind = "two" if head is describe.PHASE_HEAD else "one"
+    return (
+        f"<section>{heading}<p>{escape(note)}</p><div class=scroll><table class={kind}><thead><tr>{top}</tr></thead>"
+        f"<tbody>{''.join(lines)}</tbody></table></div></section>"
+    )
+
+
+def _definitions(title: str, entries: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(said)}</dd>" for name, said in entries)
+    return f"<section><h2>{escape(title)}</h2><dl class=facts>{rows}</dl></section>"

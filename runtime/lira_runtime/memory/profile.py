@@ -1,0 +1,157 @@
+"""Memory of a bundle by stage: each stage in a process of its own, then the whole pipeline in one."""
+
+from dataclasses import dataclass
+from typing import Self, get_args
+
+import msgspec
+
+from lira_runtime.bundle import Bundle
+from lira_runtime.interface import COMPONENTS, IMAGE_ENCODER, TEXT_ENCODER
+from lira_runtime.manifest import WeightsMode
+from lira_runtime.memory.child import FIRST_RUN, IMPORT, LOAD, STEADY_RUN, Order
+from lira_runtime.memory.watch import Watched, watch_order
+from lira_runtime.progress import Progress
+
+STAGES = (TEXT_ENCODER, IMAGE_ENCODER, *COMPONENTS[1:])
+"""In the order in which they run."""
+PIPELINE = "pipeline"
+WEIGHTS_MODES: tuple[WeightsMode, ...] = get_args(WeightsMode)
+STEADY_RUNS = 2
+
+
+@dataclass(frozen=True)
+class Asked:
+    """resolution in px, one of the bundle's; threads: 0 chooses; weights: how they are loaded.
+
+    keep_loaded: whether the pipeline keeps every component in memory until its end.
+    """
+
+    prompt: str
+    resolution: int
+    threads: int
+    steps: int
+    weights: WeightsMode
+    keep_loaded: bool = False
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a stage's memory is made of, in bytes; the first four add up to the peak of its runs.
+
+    runtime: the process before it loads, libraries included. packed: weights in memory of the process's own, and what
+    the engine keeps beside them. mapped: pages of files that loading and running brought in, weights above all.
+    activations: what running takes over what loading left. loading: what loading took for a moment over what it left.
+    """
+
+    runtime: int
+    packed: int
+    mapped: int
+    activations: int
+    loading: int
+
+    @classmethod
+    def of(cls, stage: Watched) -> Self:
+        """Tell them from the phases of a stage's process."""
+        idle, load = stage.phase(IMPORT).after, stage.phase(LOAD)
+        runs = (stage.phase(FIRST_RUN), stage.phase(STEADY_RUN))
+        seen = [sample.reading for sample in stage.samples if runs[0].begin <= sample.seconds <= runs[1].end]
+        highest = max([*seen, *(phase.after for phase in runs)], key=lambda reading: reading.resident)
+        packed = load.after.anonymous - idle.anonymous
+        mapped = highest.file_backed - idle.file_backed
+        activations = max(phase.peak for phase in runs) - idle.resident - packed - mapped
+        return cls(idle.resident, packed, mapped, activations, load.peak - load.after.resident)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What was measured of a bundle; pipeline: None where a partial bundle has none."""
+
+    bundle: Bundle
+    asked: Asked
+    stages: tuple[Watched, ...]
+    pipeline: Watched | None
+
+    @property
+    def watched(self) -> tuple[Watched, ...]:
+        """Every process, the pipeline's first."""
+        return (*([] if self.pipeline is None else [self.pipeline]), *self.stages)
+
+    @property
+    def peak(self) -> int:
+        """The greatest resident size of any of the processes, in bytes."""
+        return max(each.peak for each in self.watched)
+
+    def peaks(self) -> dict[str, int]:
+        """Bytes by stage: the greatest of the stage's own process and of its part of the pipeline."""
+        found = {stage.name: stage.peak for stage in self.stages}
+        for phase in self.pipeline.phases if self.pipeline else ():
+            found[phase.name] = max(phase.peak, found.get(phase.name, 0))
+        return found
+
+    def predicted(self, stage: str) -> int | None:
+        """Peak over an idle process in bytes, as the manifest predicts it; None where it does not."""
+        memory = self.bundle.graph(stage, self.asked.resolution).memory
+        return None if memory is None else memory.predicted_bytes
+
+
+def profile(bundle: Bundle, asked: Asked, progress: Progress) -> Profile:
+    """Measure the pipeline, where the bundle is whole, and all stages; one unit of progress for each process.
+
+    Raises BadInput for a prompt that is empty or too long, and what the processes run into.
+    """
+    names = processes(bundle)
+    measured = {}
+    for done, name in enumerate(names):
+        progress.update(done, shown(name))
+        measured[name] = measure(bundle, asked, name)
+    progress.update(len(names))
+    return Profile(bundle, asked, tuple(measured[name] for name in names if name != PIPELINE), measured.get(PIPELINE))
+
+
+def processes(bundle: Bundle) -> tuple[str, ...]:
+    """What `profile` measures, in that order: the pipeline and every stage, or the stages of a partial bundle."""
+    stages = tuple(stage for stage in STAGES if bundle.holds(stage))
+    return stages if bundle.manifest.partial else (PIPELINE, *stages)
+
+
+def measure(bundle: Bundle, asked: Asked, name: str) -> Watched:
+    """Measure one stage, or the pipeline, in a fresh process.
+
+    Weights that are not packed at every load are packed at the first load of all, which is not the one to measure:
+    another process loads them before.
+    """
+    if asked.weights != "packed":
+        for stage in COMPONENTS if name == PIPELINE else (name,):
+            watch_order(stage, _stage_order(bundle, asked, stage, runs=None))
+    if name == PIPELINE:
+        return watch_order(name, _pipeline_order(bundle, asked))
+    return watch_order(name, _stage_order(bundle, asked, name, STEADY_RUNS))
+
+
+def shown(name: str) -> str:
+    """The name of a process or a stage as a sentence has it."""
+    return "whole pipeline" if name == PIPELINE else name.replace("_", " ")
+
+
+def _stage_order(bundle: Bundle, asked: Asked, stage: str, runs: int | None) -> Order:
+    return Order(
+        bundle=str(bundle.path),
+        weights=asked.weights,
+        threads=asked.threads,
+        stage=stage,
+        target=bundle.manifest.target,
+        graph=msgspec.json.encode(bundle.graph(stage, asked.resolution)).decode(),
+        runs=runs,
+    )
+
+
+def _pipeline_order(bundle: Bundle, asked: Asked) -> Order:
+    return Order(
+        bundle=str(bundle.path),
+        weights=asked.weights,
+        threads=asked.threads,
+        resolution=asked.resolution,
+        prompt=asked.prompt,
+        steps=asked.steps,
+        keep_loaded=asked.keep_loaded,
+    )

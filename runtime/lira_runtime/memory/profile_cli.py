@@ -1,0 +1,163 @@
+"""`lira-profile`: memory of a bundle by stage, against a budget."""
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from lira_runtime.bundle import Bundle
+from lira_runtime.errors import EXIT_CODES_HELP, BadInput, OverBudget, cli_guard
+from lira_runtime.files import atomic_write, check_writable_file
+from lira_runtime.manifest import WeightsMode
+from lira_runtime.memory import describe
+from lira_runtime.memory.budget import parse_bytes
+from lira_runtime.memory.profile import WEIGHTS_MODES, Asked, Parts, Profile, processes, profile
+from lira_runtime.memory.remedy import over_budget
+from lira_runtime.progress import Progress
+from lira_runtime.sampler import MAX_STEPS
+
+
+@cli_guard
+@click.command(epilog=EXIT_CODES_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.option("--budget", metavar="AMOUNT", help="Fail with exit code 3 above this peak: 350MB, 1GB, 300MiB.")
+@click.option("--resolution", type=click.IntRange(min=1), help="Side in px; default: the first that the bundle has.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="0, the default: one a big core, at most 8.")
+@click.option("--weights", type=click.Choice(WEIGHTS_MODES), help="How they are loaded; default: the bundle's.")
+@click.option("--keep-loaded", is_flag=True, help="Keep every component in memory until the pipeline's end.")
+@click.option("--prompt", default="a red apple", show_default=True, help="What the whole pipeline draws.")
+@click.option(
+    "--steps",
+    type=click.IntRange(1, MAX_STEPS),
+    default=2,
+    show_default=True,
+    help="Denoising steps; more take time, not memory.",
+)
+@click.option("--html", type=click.Path(path_type=Path), help="Report to write, one self-contained file.")
+@click.option("--png", type=click.Path(path_type=Path), help="Picture of the timeline to write; needs matplotlib.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress as JSON lines on stderr.")
+def main(
+    bundle_path: Path,
+    budget: str | None,
+    resolution: int | None,
+    threads: int,
+    weights: WeightsMode | None,
+    keep_loaded: bool,
+    prompt: str,
+    steps: int,
+    html: Path | None,
+    png: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure the memory of the bundle in the directory BUNDLE: each stage by itself, then the whole pipeline."""
+    budget_bytes = None if budget is None else parse_bytes(budget)
+    _check_reports(html, png)
+    bundle = _open(bundle_path)
+    side, weights = bundle.resolution(resolution), weights or bundle.manifest.weights
+    asked = Asked(prompt, side, threads, steps, weights, keep_loaded)
+    with Progress(len(processes(bundle)), "profiling", json=as_json) as progress:
+        measured = profile(bundle, asked, progress)
+    _write_reports(measured, budget_bytes, html, png)
+    print(_json(measured, budget_bytes) if as_json else "\n".join(_lines(measured, budget_bytes, html, png)))
+    if budget_bytes is not None and measured.peak > budget_bytes:
+        sys.stdout.flush()
+        with Progress(0, "what would fit", json=as_json) as progress:
+            raise OverBudget(over_budget(measured, budget_bytes, progress))
+
+
+def _check_reports(html: Path | None, png: Path | None) -> None:
+    for goal in (html, png):
+        if goal is not None:
+            check_writable_file(goal)
+    if png is not None and importlib.util.find_spec("matplotlib") is None:
+        raise BadInput("--png needs matplotlib, which is not installed: pip install matplotlib.")
+
+
+def _open(path: Path) -> Bundle:
+    bundle = Bundle.open(path)
+    if bundle.manifest.target == "coreml":
+        raise BadInput(
+            f"{path} is a Core ML bundle, which an app on Apple's systems runs: its memory cannot be measured here."
+        )
+    return bundle
+
+
+def _write_reports(measured: Profile, budget: int | None, html: Path | None, png: Path | None) -> None:
+    if html is not None:
+        from lira_runtime.memory.page import page
+
+        with atomic_write(html) as part:
+            part.write_text(page(measured, budget, ["lira-profile", *sys.argv[1:]]), encoding="utf-8")
+    if png is not None:
+        from lira_runtime.memory.plot import write_plot
+
+        with atomic_write(png) as part:
+            write_plot(measured, budget, part)
+
+
+def _lines(measured: Profile, budget: int | None, html: Path | None, png: Path | None) -> list[str]:
+    return [
+        describe.settings_line(measured),
+        "",
+        *_table(describe.PHASE_HEAD, describe.phase_rows(measured)),
+        "",
+        *_table(describe.PART_HEAD, describe.part_rows(measured)),
+        "",
+        describe.PHASE_NOTE,
+        *describe.remarks(measured),
+        *(f"{system}: {said}" for system, said in describe.KILLS),
+        *([] if budget is None else [describe.verdict(measured, budget)]),
+        *(f"wrote {goal}" for goal in (html, png) if goal is not None),
+    ]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of numbers to the right, names to the left; a process is named once."""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    lines, before = [], ""
+    for row in [head, *rows]:
+        cells = ["" if row[0] == before else row[0], *row[1:]]
+        before = row[0]
+        aligned = [
+            cell.rjust(width) if _is_figure(rows, column) else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        lines.append("  ".join(aligned).rstrip())
+    return lines
+
+
+def _is_figure(rows: Sequence[Sequence[str]], column: int) -> bool:
+    return rows[0][column][-1].isdigit() or rows[0][column] == "-"
+
+
+def _json(measured: Profile, budget: int | None) -> str:
+    processes = {
+        watched.name: {
+            "peak_bytes": watched.peak,
+            "peak_anonymous_bytes": watched.peak_anonymous,
+            "peak_sampled_bytes": watched.peak_sampled,
+            "maxrss_bytes": watched.maxrss,
+            "phases": watched.phases,
+        }
+        for watched in measured.watched
+    }
+    return msgspec.json.encode(
+        {
+            "bundle": str(measured.bundle.path),
+            "digest": measured.bundle.digest,
+            "asked": measured.asked,
+            "peak_bytes": measured.peak,
+            "budget_bytes": budget,
+            "processes": processes,
+            "parts": {stage.name: Parts.of(stage) for stage in measured.stages},
+            "predicted_bytes": {stage.name: measured.predicted(stage.name) for stage in measured.stages},
+            "machine": describe.machine(),
+        }
+    ).decode()
+
+
+if __name__ == "__main__":
+    main()

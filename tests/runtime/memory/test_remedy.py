@@ -1,0 +1,93 @@
+"""The sentence about a bundle over its budget, from profiles that are made up."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lira_runtime.errors import BadInput
+from lira_runtime.memory import remedy
+from lira_runtime.memory.profile import Asked, Profile
+from lira_runtime.progress import Progress
+
+MB = 1_000_000
+MadeUp = Callable[..., Profile]
+
+
+def said(
+    monkeypatch: pytest.MonkeyPatch, profile: Profile, budget: int, measured: dict[str, int] | None = None
+) -> tuple[str, list[str]]:
+    """The sentence, and the changes that were measured; `measured` gives the peak of each in MB."""
+    tried = []
+
+    def measure(bundle: object, asked: Asked, name: str) -> Any:
+        changed = [str(value) for key, value in vars(asked).items() if value != getattr(profile.asked, key)]
+        tried.append(f"{name} {' '.join(changed)}")
+        if measured is None or changed[0] not in measured:
+            raise BadInput("not on this machine")
+        return SimpleNamespace(peak=measured[changed[0]] * MB)
+
+    monkeypatch.setattr(remedy, "measure", measure)
+    with Progress(0, "what would fit") as progress:
+        return remedy.over_budget(profile, budget * MB, progress), tried
+
+
+def test_the_first_loading_mode_that_was_measured_to_fit_is_named(
+    made_up: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentence, tried = said(monkeypatch, made_up(), 300, {"mapped": 318, "streamed": 200})
+    assert sentence == (
+        "the denoiser takes the process to 320 MB, 20 MB over the budget of 300 MB; the cheapest change that would fit "
+        "is --weights streamed, measured at 200 MB."
+    )
+    assert tried == ["pipeline mapped", "pipeline streamed"]
+
+
+def test_everything_that_is_over_the_budget_is_measured_again(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, tried = said(monkeypatch, made_up(), 280, {"mapped": 270})
+    assert tried == ["pipeline mapped", "denoiser mapped"]
+
+
+def test_without_a_loading_mode_that_fits_a_recipe_is_judged_by_the_weights(
+    made_up: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """150 MB of float32 are 37.5 of int8, and the denoiser alone is over the budget."""
+    sentence, _ = said(monkeypatch, made_up("fp16"), 300)
+    assert sentence.endswith(
+        "the cheapest change that would fit is the recipe int8 for the denoiser, about 208 MB by weights."
+    )
+
+
+def test_for_tflite_int4_comes_after_int8(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence, _ = said(monkeypatch, made_up("int8", "tflite"), 250)
+    assert sentence.endswith("is the recipe int4 for the denoiser, about 245 MB by weights.")
+
+
+def test_what_no_recipe_can_do_a_smaller_resolution_of_the_bundle_may(
+    made_up: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The greatest that fits; larger ones than asked are no help, and weights alone would not do."""
+    profile = made_up(resolutions=(2048, 1024, 512, 256))
+    sentence, tried = said(monkeypatch, profile, 160, {"512": 170, "256": 140})
+    assert sentence.endswith("the cheapest change that would fit is --resolution 256, measured at 140 MB.")
+    assert [each.split()[-1] for each in tried if each.startswith("pipeline")] == ["512", "256"]
+
+
+def test_dropping_what_is_kept_loaded_comes_first(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence, _ = said(monkeypatch, made_up(keep_loaded=True), 300, {"False": 290, "streamed": 200})
+    assert sentence.endswith("is to drop --keep-loaded, measured at 290 MB.")
+
+
+def test_where_nothing_fits_it_says_so(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence, _ = said(monkeypatch, made_up(), 300, {"mapped": 318, "streamed": 310})
+    assert sentence.endswith("; no loading mode, recipe or smaller resolution of this bundle alone would fit.")
+
+
+def test_a_budget_below_the_empty_process_needs_no_search(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence, tried = said(monkeypatch, made_up(), 80)
+    assert sentence == (
+        "the denoiser takes the process to 320 MB, 240 MB over the budget of 80 MB; no change would fit, since it "
+        "takes 90 MB before it loads a stage."
+    )
+    assert tried == []

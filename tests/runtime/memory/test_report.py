@@ -1,0 +1,136 @@
+"""The report and its picture, of a profile whose figures are known."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
+
+from lira_runtime.memory import describe
+from lira_runtime.memory.chart import placed, svg, thinned, ticks
+from lira_runtime.memory.page import page
+from lira_runtime.memory.profile import Profile
+from lira_runtime.memory.reading import Reading
+from lira_runtime.memory.style import ANONYMOUS, BUDGET, FILE_BACKED
+from lira_runtime.memory.watch import Phase, Sample, Watched
+
+MB = 1_000_000
+MadeUp = Callable[..., Profile]
+
+
+class _Balance(HTMLParser):
+    """Collects the tags, and fails where one is closed that is not open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_nothing_beside_it(made_up: MadeUp) -> None:
+    text = page(made_up(), 300 * MB, ["lira-profile", "a <bundle>"])
+    found = _Balance(text)
+    assert found.open == []
+    assert not found.seen & {"script", "link", "img", "iframe"}
+    assert not re.search(r"https?:|url\(|@import|src=", text)
+    assert "<bundle>" not in text and "a &lt;bundle&gt;" in text
+
+
+def test_the_page_has_the_figures_the_verdict_and_how_it_was_made(made_up: MadeUp) -> None:
+    text = page(made_up(), 300 * MB, ["lira-profile", "x", "--budget", "300MB"])
+    assert "<dt>peak</dt><dd>320 MB</dd>" in text
+    assert "20 MB over the budget of 300 MB." in text
+    assert "<dt>anonymous at most</dt><dd>290 MB</dd>" in text
+    assert "lira-profile x --budget 300MB" in text
+    for system in ("Linux", "Android", "iOS", "Not seen here"):
+        assert f"<dt>{system}</dt>" in text
+
+
+def test_a_partial_bundle_has_stages_and_no_pipeline(made_up: MadeUp) -> None:
+    text = page(made_up(partial=True), None, ["lira-profile", "x"])
+    assert "Whole pipeline over time" not in text
+    assert "a partial bundle" in text
+    assert text.count("<svg") == 3
+
+
+def test_rows_give_predicted_and_measured_over_the_idle_process(made_up: MadeUp) -> None:
+    rows = {row[0]: row[1:] for row in describe.part_rows(made_up())}
+    assert rows["denoiser"] == ("240.0", "-", "50.0", "150.0", "0.0", "90.0", "0.0")
+    assert rows["decoder"] == ("45.0", "123.0", "50.0", "5.0", "0.0", "40.0", "0.0")
+    assert ("denoiser", "load", "200.0", "170.0", "30.0", "200.0", "1.00") in describe.phase_rows(made_up())
+
+
+def test_a_chart_puts_memory_and_budget_at_their_heights() -> None:
+    """Half of the axis resident, a quarter of it anonymous, the budget at three quarters."""
+    reading = Reading(100 * MB, 50 * MB, 50 * MB, 0)
+    phases = (Phase("load", 0, 5, reading, 100 * MB, "kernel"), Phase("run", 5, 10, reading, 100 * MB, "kernel"))
+    watched = Watched("decoder", phases, (Sample(0, reading), Sample(10, reading)), 100 * MB, None)
+    drawn = ElementTree.fromstring(svg(watched, 200 * MB, 150 * MB))
+    shapes = {shape.get("class"): shape for shape in drawn}
+    band = shapes["band0"]
+    top, height = float(band.get("y", "")), float(band.get("height", ""))
+    areas = {
+        kind: sorted({float(point.split(",")[1]) for point in shapes[kind].get("points", "").split()})
+        for kind in ("anonymous", "file")
+    }
+    assert areas["anonymous"] == pytest.approx([top + 0.75 * height, top + height], abs=0.2)
+    assert areas["file"] == pytest.approx([top + 0.5 * height, top + 0.75 * height], abs=0.2)
+    assert float(shapes["budget"].get("y1", "")) == pytest.approx(top + 0.25 * height, abs=0.2)
+    assert float(band.get("width", "")) * 2 == pytest.approx(float(shapes["budget"].get("x2", "")) - 52, abs=0.2)
+
+
+def test_a_budget_far_above_the_memory_does_not_flatten_the_chart(made_up: MadeUp) -> None:
+    text = page(made_up(), 5000 * MB, ["lira-profile", "x"])
+    assert "budget 5000 MB, above this chart" in text and 'class="budget"' not in text
+
+
+def test_labels_do_not_meet() -> None:
+    texts = ["start", "text encoder", "denoiser", "decoder", "end"]
+    every = placed(texts, [10, 20, 40, 95, 99], 2.0, 0.0, 100.0)
+    spans = [(label.row, label.middle - len(label.text), label.middle + len(label.text)) for label in every]
+    assert all(0 <= start and end <= 100 for _, start, end in spans)
+    for index, (row, start, end) in enumerate(spans):
+        assert all(row != other or end <= first or last <= start for other, first, last in spans[:index])
+    assert max(row for row, _, _ in spans) > 0, "there was no need for a second row: this proves nothing"
+
+
+def test_thinning_keeps_the_highest_moment() -> None:
+    samples = [Sample(at / 1000, Reading(at % 7, 0, 0, 0)) for at in range(1, 9000)]
+    samples[4321] = Sample(samples[4321].seconds, Reading(99, 0, 0, 0))
+    kept = thinned(samples)
+    assert len(kept) <= 601
+    assert samples[4321] in kept
+    assert [sample.seconds for sample in kept] == sorted(sample.seconds for sample in kept)
+
+
+@pytest.mark.parametrize(
+    ("top", "expected"),
+    [(350, [0, 100, 200, 300]), (100, [0, 20, 40, 60, 80, 100]), (0.7, [0, 0.2, 0.4, 0.6]), (11, [0, 2.5, 5, 7.5, 10])],
+)
+def test_ticks_are_round(top: float, expected: list[float]) -> None:
+    assert list(ticks(top)) == pytest.approx(expected)
+
+
+def test_the_picture_shows_both_kinds_of_memory_and_the_budget(made_up: MadeUp, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from lira_runtime.memory.plot import write_plot
+
+    write_plot(made_up(), 300 * MB, tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as image:
+        assert image.format == "PNG"
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    shares = [np.mean((pixels == ImageColor.getrgb(colour)).all(1)) for colour in (ANONYMOUS, FILE_BACKED, BUDGET)]
+    assert shares[0] > shares[1] > shares[2] > 1e-4

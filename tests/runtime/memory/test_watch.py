@@ -1,0 +1,153 @@
+"""Programs that do known things in known phases, watched from outside."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lira_runtime.errors import BadInput, DamagedBundle, OverBudget
+from lira_runtime.memory.watch import watch
+
+MIB = 1 << 20
+PRELUDE = """
+import mmap, os, signal, time
+from lira_runtime.memory.child import phase
+"""
+HIGH = f"""
+with phase("high", reset=False):
+    block = bytearray({64 * MIB})
+    del block
+"""
+TIME = shutil.which("time")
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+
+
+def command(script: str) -> list[str]:
+    return [sys.executable, "-c", PRELUDE + script]
+
+
+def test_each_phase_says_what_is_left_and_how_high_it_went(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"x" * (48 * MIB))
+    watched = watch(
+        "stage",
+        command(f"""
+with phase("idle"):
+    pass
+with phase("load"):
+    file = open({str(path)!r}, "rb")
+    weights = mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ)
+    touched = sum(weights[place] for place in range(0, len(weights), mmap.PAGESIZE))
+with phase("run"):
+    block = bytearray({64 * MIB})
+    del block
+with phase("rest"):
+    pass
+"""),
+    )
+    idle, load, run, rest = watched.phases
+    assert [phase.name for phase in watched.phases] == ["idle", "load", "run", "rest"]
+    assert 0 < idle.begin <= idle.end <= load.begin <= load.end <= run.begin <= run.end <= rest.begin <= rest.end
+    assert load.after.file_backed - idle.after.file_backed == pytest.approx(48 * MIB, rel=0.02)
+    assert load.after.anonymous - idle.after.anonymous < MIB
+    assert run.peak - load.after.resident == pytest.approx(64 * MIB, rel=0.02)
+    assert run.after.resident - load.after.resident < 2 * MIB
+    assert rest.peak - load.after.resident < 2 * MIB, "the mark was not set back"
+    assert watched.peak == run.peak
+    assert {phase.source for phase in watched.phases} == {"kernel"}
+
+
+def test_samples_follow_memory_that_is_held_for_a_while() -> None:
+    watched = watch(
+        "stage",
+        command(f"""
+with phase("idle"):
+    pass
+with phase("hold"):
+    block = bytearray({64 * MIB})
+    time.sleep(0.3)
+"""),
+    )
+    idle, hold = watched.phase("idle"), watched.phase("hold")
+    held = [s.reading for s in watched.samples if hold.end - 0.2 < s.seconds < hold.end]
+    assert len(held) > 10
+    for reading in held:
+        assert reading.anonymous - idle.after.anonymous == pytest.approx(64 * MIB, rel=0.02)
+    assert hold.seconds == pytest.approx(0.3, abs=0.25)
+    assert watched.peak_sampled == pytest.approx(watched.peak, rel=0.02)
+    assert watched.peak_anonymous == pytest.approx(held[0].anonymous, rel=0.02)
+
+
+def test_without_setting_the_mark_back_a_lower_phase_is_sampled() -> None:
+    watched = watch(
+        "pipeline",
+        command(
+            HIGH
+            + f"""
+with phase("low", reset=False):
+    block = bytearray({8 * MIB})
+    time.sleep(0.1)
+"""
+        ),
+    )
+    high, low = watched.phase("high"), watched.phase("low")
+    assert (high.source, low.source) == ("kernel", "sampled")
+    assert low.peak - high.after.resident == pytest.approx(8 * MIB, rel=0.1)
+    assert watched.peak == high.peak
+
+
+def test_the_kernels_last_word_on_the_ended_process_is_its_peak() -> None:
+    watcher = f"""
+import json
+from lira_runtime.memory.watch import watch
+watched = watch("pipeline", {command(HIGH)!r})
+print(json.dumps([watched.peak, watched.maxrss]))
+"""  # in a process of its own: where the watcher has held more than the watched, the kernel's word is of no use
+    said = subprocess.run([sys.executable, "-c", watcher], capture_output=True, text=True, check=True).stdout
+    peak, maxrss = json.loads(said)
+    assert maxrss == pytest.approx(peak, rel=0.02)
+
+
+def test_the_kernels_last_word_is_not_taken_where_it_may_be_the_watchers_own() -> None:
+    held = bytearray(200 * MIB)
+    assert watch("pipeline", command(HIGH)).maxrss is None
+    del held
+
+
+@pytest.mark.skipif(TIME is None, reason="there is no time program (Debian's package time)")
+def test_the_peak_is_that_of_the_time_program_within_2_percent() -> None:
+    assert TIME is not None
+    said = subprocess.run([TIME, "-v", *command(HIGH)], capture_output=True, text=True, check=True).stderr
+    found = re.search(r"Maximum resident set size \(kbytes\): (\d+)", said)
+    if found is None:
+        pytest.skip(f"{TIME} is not GNU time: {said!r}")
+    assert watch("run", command(HIGH)).peak == pytest.approx(int(found[1]) * 1024, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "sentence"),
+    [
+        ("import sys; print('error: the prompt is empty.', file=sys.stderr); sys.exit(2)", BadInput, "the prompt is"),
+        (
+            "with phase('load'): os.kill(os.getpid(), signal.SIGKILL)",
+            OverBudget,
+            "the process that ran the text encoder, in its phase 'load', was killed",
+        ),
+        ("os.abort()", DamagedBundle, "the process that ran the text encoder, crashed with SIGABRT"),
+    ],
+)
+def test_a_process_that_fails_is_one_sentence_with_its_own_exit_code(
+    script: str, kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind, match=re.escape(sentence)):
+        watch("text_encoder", command(script))
+
+
+def test_an_interrupted_process_interrupts() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        watch("decoder", command("import sys; sys.exit(130)"))
