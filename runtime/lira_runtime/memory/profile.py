@@ -89,9 +89,14 @@ class Profile:
         return found
 
     def predicted(self, stage: str) -> int | None:
-        """Peak over an idle process in bytes, as the manifest predicts it; None where it does not."""
+        """Peak over an idle process in bytes, as the manifest predicts it; None where it does not.
+
+        It predicts the bundle's own way of loading weights alone.
+        """
         memory = self.bundle.graph(stage, self.asked.resolution).memory
-        return None if memory is None else memory.predicted_bytes
+        if memory is None or self.asked.weights != self.bundle.manifest.weights:
+            return None
+        return memory.predicted_bytes
 
 
 def profile(bundle: Bundle, asked: Asked, progress: Progress) -> Profile:

@@ -18,6 +18,11 @@ def over_budget(profile: Profile, budget: int, progress: Progress) -> str:
     """The sentence for a profile whose peak is above `budget` bytes: the stage, the overshoot, what would fit."""
     peaks = profile.peaks()
     stage = max(peaks, key=lambda name: peaks[name])
+    if stage == START:
+        return (
+            f"the process takes {megabytes(peaks[START])} before it loads a stage, {megabytes(peaks[START] - budget)} "
+            f"over the budget of {megabytes(budget)}; no change to the bundle would fit."
+        )
     found = (
         f"the {shown(stage)} takes the process to {megabytes(peaks[stage])}, "
         f"{megabytes(peaks[stage] - budget)} over the budget of {megabytes(budget)}"

@@ -55,6 +55,7 @@ def _profile(
     manifest = SimpleNamespace(
         target=target,
         resolutions=resolutions,
+        weights="packed",
         preset="toy",
         latent=SimpleNamespace(name="f8c4"),
         sampler=SimpleNamespace(steps=20),

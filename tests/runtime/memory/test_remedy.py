@@ -1,5 +1,6 @@
 """The sentence about a bundle over its budget, from profiles that are made up."""
 
+import dataclasses
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -82,6 +83,18 @@ def test_dropping_what_is_kept_loaded_comes_first(made_up: MadeUp, monkeypatch: 
 def test_where_nothing_fits_it_says_so(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
     sentence, _ = said(monkeypatch, made_up(), 300, {"mapped": 318, "streamed": 310})
     assert sentence.endswith("; no loading mode, recipe or smaller resolution of this bundle alone would fit.")
+
+
+def test_what_comes_before_the_stages_may_be_the_peak(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = made_up()
+    assert profile.pipeline is not None
+    start = dataclasses.replace(profile.pipeline.phases[0], peak=400 * MB)
+    changed = dataclasses.replace(profile.pipeline, phases=(start,), peak=400 * MB)
+    sentence, _ = said(monkeypatch, dataclasses.replace(profile, pipeline=changed), 350)
+    assert sentence == (
+        "the process takes 400 MB before it loads a stage, 50 MB over the budget of 350 MB; no change to the bundle "
+        "would fit."
+    )
 
 
 def test_a_budget_below_the_empty_process_needs_no_search(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
