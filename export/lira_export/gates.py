@@ -41,8 +41,8 @@ def inspect(target: Target, job: Job, written: Written) -> Contents:
     inventories = [target.inventory(graph, job.folder) for graph in written.graphs]
     for inventory in inventories:
         check_lowering(target.name, job.name, inventory)
+        check_quantized(job.name, job.recipe, inventory)
     first = inventories[0]
-    check_quantized(job.name, job.recipe, first)
     loaded = loaded_bytes(target.name, written.graphs[0], job.folder)
     check_loaded(job.name, job.recipe, first, loaded)
     return Contents(

@@ -3,19 +3,21 @@
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lira_export import gates
 from lira_export.gates import check_loaded, check_quantized, inspect, measure_parity
-from lira_export.guard import check_lowering
 from lira_export.loaded import loaded_bytes
 from lira_export.onnx import target as onnx_target
 from lira_export.onnx.target import OnnxTarget
+from lira_export.parity import Sample
 from lira_export.recipes import RECIPES, Recipe, get_recipe
 from lira_export.target import Inventory, Job, Written
 from lira_runtime.bundle import Bundle
@@ -29,8 +31,8 @@ DECODER += ["--component", "decoder"]
 Run = Callable[..., tuple[int, str, str]]
 
 
-def holding(elements: dict[str, int], rank: int = 4) -> Inventory:
-    return Inventory(Counter(), Counter(), Counter(), Counter(elements), rank)
+def holding(elements: dict[str, int]) -> Inventory:
+    return Inventory(Counter(), Counter(), Counter(), Counter(elements), 4)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +66,89 @@ def test_a_loaded_graph_that_takes_the_memory_of_its_float32_weights_is_caught()
         check_loaded("denoiser", INT8, big, 101_000_000)
 
 
-def test_a_tensor_of_six_dimensions_is_caught() -> None:
-    check_lowering("coreml", "decoder", holding({}, rank=5))
-    with pytest.raises(ParityLost, match="decoder: a tensor has rank 6, 5 is the most"):
-        check_lowering("coreml", "decoder", holding({}, rank=6))
+SIDES = (64, 128)
+TENSOR = TensorSpec(name="x", shape=(1, 8), dtype="float32")
+GRAPHS = tuple(
+    Graph(path="decoder", entry=f"r{side}", resolution=side, inputs=(TENSOR,), outputs=(TENSOR,)) for side in SIDES
+)
+
+
+@dataclass
+class HandMade:
+    """A `Target` and its own `Backend`: the inventories that it is given; references a little off, one further off."""
+
+    samples: dict[int, list[Sample]] = field(default_factory=dict)
+    spoiled: tuple[int, int] = (0, 0)
+    inventories: dict[int, Inventory] = field(default_factory=dict)
+    name: str = "tflite"
+    side: int = 0
+
+    def inventory(self, graph: Graph, folder: Path) -> Inventory:
+        return self.inventories[graph.resolution or 0]
+
+    def backend(self) -> "HandMade":
+        return self
+
+    def load(self, graph: Graph, directory: Path) -> None:
+        self.side = graph.resolution or 0
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        index = int(inputs["x"])
+        error = 0.1 if (self.side, index) == self.spoiled else 0.001
+        return {"x": self.samples[self.side][index].reference + np.float32(error)}
+
+    def unload(self) -> None:
+        self.side = 0
+
+
+def hand_made_job(samples: dict[int, list[Sample]]) -> Job:
+    return Job("decoder", {}, samples, INT8, None, Path(), lambda line: None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("spoiled", [(side, index) for side in SIDES for index in range(3)])
+def test_the_worst_sample_of_all_resolutions_is_what_counts(spoiled: tuple[int, int]) -> None:
+    reference = np.tile(np.array([1, -1], np.float32), 4)  # at a right angle to the error, which is constant
+    samples = {side: [Sample({"x": np.array(index)}, reference) for index in range(3)] for side in SIDES}
+    job, written = hand_made_job(samples), Written(GRAPHS, ())
+    found = measure_parity(HandMade(samples, spoiled), job, written)  # type: ignore[arg-type]
+    assert not found.passed and found.psnr_db == pytest.approx(20, abs=1e-3)
+    assert found.cosine == pytest.approx(1 / np.sqrt(1 + 0.1**2), abs=1e-6)
+    whole = measure_parity(HandMade(samples), job, written)  # type: ignore[arg-type]
+    assert whole.passed and whole.psnr_db == pytest.approx(60, abs=1e-2)
+
+
+GOOD = Inventory(Counter(CONV_2D=3), Counter(int8=3), Counter(int8=8), Counter(int8=8), 4)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"ops": Counter(WHILE=1)}, "graph holds WHILE"),
+        ({"highest_rank": 6}, "rank 6"),
+        ({"undelegated": Counter(CUMSUM=1)}, "XNNPACK leaves 1 CUMSUM"),
+        ({"weight_elements": Counter(float32=8)}, "the file is not quantized"),
+    ],
+)
+def test_every_resolution_passes_every_gate_of_its_file(change: dict[str, Any], sentence: str, side: int) -> None:
+    bad = {each: replace(GOOD, **(change if each == side else {})) for each in SIDES}
+    with pytest.raises(ParityLost, match=f"decoder: .*{sentence}"):
+        inspect(HandMade(inventories=bad), hand_made_job({}), Written(GRAPHS, ()))  # type: ignore[arg-type]
+
+
+def test_memory_is_measured_and_judged_once_the_file_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    big = replace(GOOD, weight_elements=Counter(int8=25_000_000))
+    target, job = HandMade(inventories=dict.fromkeys(SIDES, big)), hand_made_job({})
+    written = Written(GRAPHS, (), kept_float32=("a tensor",))
+    for measured in (99_999_999, 100_000_001):
+        monkeypatch.setattr(gates, "loaded_bytes", lambda name, graph, folder, taken=measured: taken)
+        if measured > 4 * 25_000_000:
+            with pytest.raises(ParityLost, match="MB once loaded"):
+                inspect(target, job, written)  # type: ignore[arg-type]
+        else:
+            found = inspect(target, job, written)  # type: ignore[arg-type]
+            assert (found.loaded_bytes, found.kept_float32) == (measured, ("a tensor",))
+            assert (found.ops, found.products, found.weight_bytes) == ({"CONV_2D": 3}, {"int8": 3}, {"int8": 8})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is Linux's")
