@@ -5,6 +5,7 @@ weights that are stored in 8 bits or fewer, products by the dtype of their weigh
 eager. The whole takes most of an hour for small on two cores; `--target` and `--recipe` choose.
 """
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ def measure(references: References, config: str, target: TargetName, recipe: str
             rows.append({**_nothing(target, recipe, part), "products by weight": str(error)})
         finally:
             shutil.rmtree(out, ignore_errors=True)
+        _say(json.dumps(rows[-1]))
     return rows
 
 
