@@ -28,6 +28,8 @@ def exported(component: Component) -> ExportedProgram:
     for node in program.graph.find_nodes(op="call_function", target=torch.ops.aten.alias.default):
         node.replace_all_uses_with(node.args[0])  # coremltools has no lowering for it
         program.graph.erase_node(node)
+    for tensors in (program.state_dict, program.constants):
+        tensors.update({name: tensor.clone() for name, tensor in tensors.items() if _is_vector(tensor)})
     for number, node in enumerate(program.graph.nodes):
         node.meta[ORIGIN] = number
     return program
@@ -72,6 +74,11 @@ def weight_paths(program: ExportedProgram) -> Mapping[str, str]:
         if spec.kind in WEIGHTS and spec.target is not None
     }
     return paths | {name + HALF_SUFFIX: path for name, path in paths.items()}
+
+
+def _is_vector(tensor: Tensor) -> bool:
+    """Whether a convolution's bias may be made of it: coremltools turns one's sign in place, in the eager model too."""
+    return tensor.numel() == max(tensor.shape, default=1)
 
 
 def _tensor_type(spec: TensorSpec) -> ct.TensorType:

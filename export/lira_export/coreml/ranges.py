@@ -1,7 +1,8 @@
 """Which tensors float16 cannot hold: the exported program is run on real inputs, every tensor of it watched.
 
 A tensor is beyond float16 where its largest magnitude, over all inputs, exceeds 65504, or is not 0 and yet below the
-smallest normal 6.1e-5, where Apple's Neural Engine rounds to 0. The ops that make or read it then stay float32.
+smallest normal 6.1e-5, where Apple's Neural Engine rounds to 0; a divisor is already where its least magnitude is below
+that. The ops that make or read it then stay float32.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,20 +22,27 @@ from lira_export.coreml.convert import number_of, weight_paths
 
 GREATEST, LEAST = float(np.finfo(np.float16).max), float(np.finfo(np.float16).smallest_normal)
 PRODUCTS = (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default)
-UNSCALED = ("layer_norm",)
+DIVISORS: Mapping[Any, int] = {
+    torch.ops.aten.div.Tensor: 1,
+    torch.ops.aten.reciprocal.default: 0,
+    torch.ops.aten.rsqrt.default: 0,
+    torch.ops.aten.log.default: 0,
+}
+"""Ops that are infinite at 0, and which argument that is."""
+UNSCALED = ("layer_norm", "batch_norm")
 """Ops whose small numbers are no factors: the epsilon of a norm may well be rounded."""
 
 
 @dataclass(frozen=True)
 class Beyond:
-    """A tensor or scalar that float16 cannot hold: its largest magnitude, and the nodes that make and read it."""
+    """A tensor or scalar that float16 cannot hold: the magnitude beyond it, and the nodes that make and read it."""
 
     name: str
-    largest: float
+    magnitude: float
     nodes: frozenset[fx.Node]
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.largest:.1e})"
+        return f"{self.name} ({self.magnitude:.1e})"
 
 
 Range = tuple[float, float]
@@ -48,18 +56,21 @@ class RangeScan:
         self._program = program
         self._names = names
         self._ranges: dict[fx.Node, Range] = {}
+        self._divisors: dict[fx.Node, float] = {}
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         """Run on named inputs and return the outputs, in the component's order."""
         with torch.inference_mode():
-            outputs = _Watching(self._program.graph_module, self._ranges).run(*self._arguments(inputs))
+            outputs = _Watching(self._program.graph_module, self._ranges, self._divisors).run(*self._arguments(inputs))
         return tuple(output.numpy() for output in outputs)
 
     def beyond(self) -> list[Beyond]:
         """What float16 cannot hold, in the program's order."""
         largest = {node: max(-low, high) for node, (low, high) in self._ranges.items()}
         tensors = [Beyond(node.name, value, _touching(node)) for node, value in largest.items() if _is_beyond(value)]
-        return tensors + list(self._scalars())
+        small = [(node, value) for node, value in self._divisors.items() if value < LEAST]
+        divisors = [Beyond(f"{node.name} as a divisor", value, _touching(node)) for node, value in small]
+        return [*tensors, *divisors, *self._scalars()]
 
     def product_inputs(self) -> dict[str, Range]:
         """Path of a linear layer's or convolution's weight -> range of what it multiplies."""
@@ -125,11 +136,18 @@ class Float32Ops:
 
 
 class _Watching(fx.Interpreter):
-    def __init__(self, module: torch.nn.Module, ranges: dict[fx.Node, Range]) -> None:
+    """Notes the ranges of all tensors, and the least magnitude of divisors but for 0."""
+
+    def __init__(self, module: torch.nn.Module, ranges: dict[fx.Node, Range], divisors: dict[fx.Node, float]) -> None:
         super().__init__(module)
-        self._ranges = ranges
+        self._ranges, self._divisors = ranges, divisors
 
     def run_node(self, n: fx.Node) -> Any:
+        divisor = n.args[DIVISORS[n.target]] if n.target in DIVISORS else None
+        if isinstance(divisor, fx.Node):
+            values = np.abs(self.env[divisor].float().numpy())
+            least = float(values.min(where=values > 0, initial=np.inf))
+            self._divisors[divisor] = min(self._divisors.get(divisor, np.inf), least)
         result = super().run_node(n)
         if isinstance(result, Tensor) and result.is_floating_point() and n.op != "output" and result.numel():
             values = result.numpy()  # NumPy reduces tens of times faster than PyTorch on a CPU

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from lira_export.components import Component
@@ -78,6 +79,27 @@ def test_no_constant_becomes_infinite_in_float16(component: Component) -> None:
 def test_nothing_is_said_on_the_terminal(component: Component, capfd: pytest.CaptureFixture[str]) -> None:
     converted(exported(component), component, 17, None)
     assert capfd.readouterr() == ("", "")
+
+
+class Shifted(nn.Module):
+    """A convolution, less a buffer: coremltools makes the buffer, negated in its place, the bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1, bias=False)
+        self.register_buffer("shift", torch.tensor([1.0, 2, 3, 4])[:, None, None])
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.conv(latent) - self.shift
+
+
+def test_the_eager_modules_weights_stay_what_they_were() -> None:
+    image = TensorSpec(name="latent", shape=(1, 4, 2, 2), dtype="float32")
+    module = Shifted().eval()
+    component = Component("image_encoder", module, module, (image,), (replace(image, name="image"),))
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    converted(exported(component), component, 17, None)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -75,12 +75,20 @@ class LargeDivisor(nn.Module):
         return torch.sigmoid(latent * 2e4 / 20000)
 
 
+class SmallDivisor(nn.Module):
+    """For -2, the only one below -1.5, the divisor is 1e-6, and what it divides is 3e-6."""
+
+    def forward(self, latent: Tensor) -> Tensor:
+        x = torch.relu(latent + 1.5)
+        return (x + 3e-6) / (x + 1e-6)
+
+
 class LargeItem(nn.Module):
     """The norm's op gives a tuple, whose first item reaches 80000."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(4, eps=1e-3)
+        self.norm = nn.BatchNorm2d(4)
         nn.init.constant_(self.norm.weight, 4e4)
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -147,6 +155,7 @@ BEYOND: dict[type[nn.Module], set[str]] = {
     LargeBuffer: {"b_table", "add"},
     LargeFactor: {"a factor of mul_1"},
     LargeDivisor: {"a factor of div"},
+    SmallDivisor: {"a factor of add_1", "a factor of add_2", "add_2 as a divisor"},
     LargeItem: {"getitem"},
     Fused: {"conv2d"},
 }
@@ -166,7 +175,7 @@ def test_what_float16_cannot_hold_is_named_and_the_float16_package_is_eager(
 def test_the_largest_of_all_inputs_counts() -> None:
     _, scan, _ = scanned(Harmless())
     scan.run({"latent": INPUT * 1e4})
-    assert [(each.name, round(each.largest)) for each in scan.beyond()] == [("mul", 600_000), ("relu", 450_000)]
+    assert [(each.name, round(each.magnitude)) for each in scan.beyond()] == [("mul", 600_000), ("relu", 450_000)]
 
 
 def test_ops_that_make_or_read_it_stay_float32_and_others_do_not(written: Write) -> None:
