@@ -11,7 +11,6 @@ from torch import nn
 
 from lira_export.components import Component
 from lira_export.gates import check_quantized
-from lira_export.guard import UNDELEGATED
 from lira_export.recipes import FLOAT16, INT4, INT8, Recipe
 from lira_export.tflite.convert import to_tflite
 from lira_export.tflite.delegation import undelegated
@@ -38,7 +37,6 @@ def kept_float(path: str, module: nn.Conv2d) -> bool:
 def test_int8_stores_every_wanted_weight_by_channel(decoder, tmp_path: Path) -> None:
     path = quantized(decoder, INT8, tmp_path)
     model = read(path)
-    tensors = {get_tensor_name(t): t for t in model.subgraphs[1].tensors}
     outputs = {get_tensor_name(model.subgraphs[1].tensors[op.outputs[0]]): op for op in model.subgraphs[1].operators}
     checked = 0
     for name, module in decoder.job.variants[128].traceable.named_modules():
@@ -57,7 +55,6 @@ def test_int8_stores_every_wanted_weight_by_channel(decoder, tmp_path: Path) -> 
         assert not np.any(stored.quantization.zeroPoint)
         checked += 1
     assert checked > 10
-    assert tensors
 
 
 @pytest.mark.parametrize(("recipe", "least_psnr", "share"), [(FLOAT16, 60, 0.65), (INT8, 35, 0.5)])
@@ -128,7 +125,6 @@ def test_all_arithmetic_is_delegated(decoder, mite_file: Path, tmp_path: Path, r
             quantize(source, path, name, recipe)
         left = undelegated(path, "r128" if name == "decoder" else "main")
         assert left == (Counter() if name == "decoder" else Counter(CAST=1))
-        assert set(left) <= set(UNDELEGATED)
 
 
 class _Sums(nn.Module):
