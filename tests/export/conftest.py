@@ -1,26 +1,54 @@
-"""One small export shared by the tests of the exporter: nano from a seed at 64 px, a few seconds."""
+"""Exports that tests share, each made once a session and when it is first asked for."""
 
+import shutil
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from lira.presets import PRESETS, Preset
 from lira.sources import Models, Request, load_models
 from lira_export import cli
 from lira_export.bundle import Order, write_bundle
 from lira_export.components import build_components
 from lira_export.onnx.target import OnnxTarget
 from lira_export.parity import reference_samples
-from lira_export.recipes import Recipe, get_recipe
+from lira_export.recipes import DEFAULT_RECIPE, Recipe, get_recipe
 from lira_export.references import References
-from lira_export.target import Job
+from lira_export.target import Job, Written
+from lira_export.targets import TARGETS, make_target
+from lira_runtime import manifest
+from lira_runtime.manifest import TargetName
 
 Ran = tuple[int, str, str]
 SIDE = 64
+MITE = Preset(
+    "mite",
+    blocks=1,
+    d_model=96,
+    d_state=4,
+    head_width=48,
+    cond_ratio=1,
+    fusion_head_width=48,
+    fusion_every=1,
+    reasoning_width=8,
+    reasoning_steps=2,
+    chunk=8,
+)
+"""One block with everything a block may have: converters take seconds for it, and most of its weights are int8."""
+MITE_SIDES = (32, 64)
+DECODER = ("--config", "nano", "--component", "decoder", "--resolution", str(SIDE))
+IOS = 18
+"""The first with packages of several functions, which several sizes need."""
 
 
 @pytest.fixture(scope="session")
 def small_models() -> Models:
+    """Nano from a seed at 64 px."""
     return load_models(Request("nano", latent="f8c4", resolution=SIDE, text_encoder="demo", seed=5))
 
 
@@ -30,6 +58,103 @@ def bundle_folder(small_models: Models, tmp_path_factory: pytest.TempPathFactory
     order = Order("nano", OnnxTarget(), get_recipe("int8", "onnx"), out)
     write_bundle(order, References(small_models, (SIDE,)), lambda line: None)
     return out
+
+
+@dataclass(frozen=True)
+class Mite:
+    """A whole int8 bundle of the mite at `MITE_SIDES`, and TFLite's files as they were before they were quantized."""
+
+    models: Models
+    bundle: Path
+    float32: Path
+
+
+@pytest.fixture(scope="session")
+def mites(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TargetName], Mite]:
+    """Target -> what was exported for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, MITE.name, MITE)
+        models = load_models(Request(MITE.name, latent="f8c4", resolution=32, text_encoder="demo", seed=3))
+    references = References(models, MITE_SIDES)
+
+    @cache
+    def export(target: TargetName) -> Mite:
+        out, float32 = tmp_path_factory.mktemp("mite") / target, tmp_path_factory.mktemp("float32")
+        with pytest.MonkeyPatch.context() as patch:
+            if target == "tflite":
+                keep_float32(float32, patch)
+            order = Order(MITE.name, make_target(target, IOS), get_recipe("int8", target), out)
+            write_bundle(order, references, lambda line: None)
+        return Mite(models, out, float32)
+
+    return export
+
+
+def keep_float32(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Copy what TFLite's quantizer is given into `folder`."""
+    from lira_export.tflite import target
+
+    honest = target.quantize
+
+    def quantize(source: Path, goal: Path, component: str, recipe: Recipe) -> None:
+        shutil.copy(source, folder / goal.name)
+        honest(source, goal, component, recipe)
+
+    patch.setattr(target, "quantize", quantize)
+
+
+@pytest.fixture(scope="session")
+def formats(tmp_path_factory: pytest.TempPathFactory) -> dict[TargetName, Path]:
+    """Target -> bundle of the demo by the default recipe."""
+    models = load_models(Request("nano"))
+    references = References(models, (models.resolution,))
+    folder = tmp_path_factory.mktemp("formats")
+    for target in TARGETS:
+        order = Order("nano", make_target(target), get_recipe(DEFAULT_RECIPE, target), folder / target)
+        write_bundle(order, references, lambda line: None)
+    return {target: folder / target for target in TARGETS}
+
+
+@pytest.fixture(scope="session")
+def decoders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[TargetName, Path]]:
+    """Recipe -> target -> bundle of the demo's decoder at 64 px, int8's with its encoder; by one `lira-export`."""
+
+    @cache
+    def export(recipe: str) -> dict[TargetName, Path]:
+        out = tmp_path_factory.mktemp("decoders")
+        asked = ["--target", "all", "--ios", str(IOS), "--recipe", recipe, "--out", str(out)]
+        asked += ["--with-encoder"] if recipe == "int8" else []
+        said = StringIO()  # not for the test that is the first to ask
+        with redirect_stdout(said), redirect_stderr(said), pytest.raises(SystemExit) as ended:
+            cli.main([*DECODER, *asked])
+        assert not ended.value.code, said.getvalue()
+        return {target: out / f"nano-{target}" for target in TARGETS}
+
+    return export
+
+
+@pytest.fixture
+def write_copies(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have exports for the target of a bundle take every component's files from it, and convert nothing.
+
+    spoil: given the job, is called once its files are there.
+    """
+
+    def copy_from(bundle: Path, spoil: Callable[[Job], None] = lambda job: None) -> None:
+        whole = manifest.load(bundle)
+
+        def write(target: object, job: Job) -> Written:
+            (entry,) = (part for part in whole.components if part.name == job.name)
+            files = tuple(job.folder / file.path for file in entry.files)
+            for file in files:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(bundle / file.relative_to(job.folder), file)
+            spoil(job)
+            return Written(entry.graphs, files)
+
+        monkeypatch.setattr(type(make_target(whole.target)), "write", write)
+
+    return copy_from
 
 
 @pytest.fixture

@@ -1,40 +1,27 @@
-"""In every format: one weight changed by hand in the file fails the gate; a file that is not quantized is caught."""
+"""In every format: a damaged file, one that is not quantized, and a failing converter, as `lira-export` meets them."""
 
-import shutil
+import re
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lira.sources import Models
-from lira_export.components import build_components
-from lira_export.gates import check_quantized, measure_parity
-from lira_export.parity import reference_samples
-from lira_export.recipes import INT8, get_recipe
-from lira_export.target import Job, Target, Written
-from lira_export.targets import TARGETS, make_target
-from lira_runtime.errors import ParityLost
+from lira_export.target import Job
+from lira_export.targets import TARGETS
+from lira_runtime.bundle import Bundle
+from lira_runtime.manifest import TargetName
 
-RESOLUTION = 64
-
-
-def decoder_job(models: Models, target: Target, folder: Path, recipe: str) -> Job:
-    every = build_components(models, RESOLUTION, segment_sums=target.segment_sums)
-    components = {component.name: component for component in every}
-    folder.mkdir()
-    return Job(
-        "decoder",
-        {RESOLUTION: components["decoder"]},
-        {RESOLUTION: reference_samples(components)["decoder"]},
-        get_recipe(recipe, target.name),
-        models,
-        folder,
-        lambda line: None,
-    )
+DECODER = ("--config", "nano", "--component", "decoder", "--resolution", "64")
+FORGIVING = "--allow-parity-failure"
+Run = Callable[..., tuple[int, str, str]]
+Bundles = Callable[[str], dict[TargetName, Path]]
 
 
-def add_to_one_weight(files: tuple[Path, ...], row: NDArray[np.float32], amount: float) -> None:
+def add_to_one_weight(files: list[Path], row: NDArray[np.float32], amount: float) -> None:
     """Find the row's bytes, as float32 or float16, in one of the files, and change its first number there."""
     for path in files:
         data = path.read_bytes()
@@ -48,25 +35,79 @@ def add_to_one_weight(files: tuple[Path, ...], row: NDArray[np.float32], amount:
     raise AssertionError("the row is in none of the files")
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_one_weight_changed_in_the_file_fails_the_gate(name: str, small_models: Models, tmp_path: Path) -> None:
-    target = make_target(name)  # type: ignore[arg-type]
-    job = decoder_job(small_models, target, tmp_path / "whole", "int8")
-    written = target.write(job)
-    assert measure_parity(target, job, written).passed
-    spoiled = Job(**{**vars(job), "folder": tmp_path / "spoiled"})
-    shutil.copytree(job.folder, spoiled.folder)
-    files = tuple(spoiled.folder / path.relative_to(job.folder) for path in written.files)
-    # The decoder's last convolution stays float in int8; 48 inputs make one of its rows.
-    add_to_one_weight(files, small_models.decoder.get_parameter("head.1.weight")[0].detach().numpy().ravel(), 4.0)
-    assert not measure_parity(target, spoiled, Written(written.graphs, files)).passed
+def spoil(job: Job) -> None:
+    """Add 4 to one weight of the decoder's last convolution, which stays float in int8; 48 inputs make a row."""
+    row = job.models.decoder.get_parameter("head.1.weight")[0].detach().numpy().ravel()
+    add_to_one_weight([path for path in job.folder.rglob("*") if path.is_file()], row, 4.0)
 
 
-@pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.parametrize("recipe", ["fp32", "fp16"])
-def test_a_file_that_is_not_quantized_is_caught(name: str, recipe: str, small_models: Models, tmp_path: Path) -> None:
-    target = make_target(name)  # type: ignore[arg-type]
-    job = decoder_job(small_models, target, tmp_path / "float", recipe)
-    graph = target.write(job).graphs[0]
-    with pytest.raises(ParityLost, match="is not quantized"):
-        check_quantized("decoder", INT8, target.inventory(graph, job.folder))
+@pytest.mark.parametrize("target", TARGETS)
+def test_one_weight_changed_in_the_file_fails_the_export_or_is_forgiven_aloud(
+    target: TargetName, decoders: Bundles, write_copies: Callable[..., None], tmp_path: Path, run_export: Run
+) -> None:
+    out, whole = tmp_path / "bundle", decoders("int8")[target]
+    arguments = (*DECODER, "--target", target, "--out", str(out))
+    write_copies(whole)
+    code, _, err = run_export(*arguments)
+    assert code == 0 and "WARNING" not in err, err
+    kept = Bundle.open(out).component("decoder").parity
+    assert kept.passed and kept.psnr_db >= 45 == kept.threshold_db
+    write_copies(whole, spoil)
+    code, stdout, err = run_export(*arguments, "--force")
+    assert (code, stdout) == (4, "") and "Traceback" not in err
+    sentence = err.splitlines()[-1]
+    assert sentence.startswith("error: decoder: recipe int8 keeps ") and "45 dB are needed" in sentence
+    assert FORGIVING in sentence
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert Bundle.open(out).component("decoder").parity == kept, "a failed export replaced a good bundle"
+    code, _, err = run_export(*arguments, "--force", FORGIVING)
+    assert code == 0, err
+    (warning,) = (line for line in err.splitlines() if line.startswith("WARNING: "))
+    assert "decoder: recipe int8 keeps" in warning and "45 dB are needed" in warning
+    written = Bundle.open(out).component("decoder").parity
+    assert not written.passed and written.psnr_db < 35
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("recipe", "flags"), [("fp32", ()), ("fp16", (FORGIVING,))])
+def test_a_file_that_is_not_quantized_is_never_forgiven(
+    recipe: str,
+    flags: tuple[str, ...],
+    target: TargetName,
+    decoders: Bundles,
+    write_copies: Callable[..., None],
+    tmp_path: Path,
+    run_export: Run,
+) -> None:
+    write_copies(decoders(recipe)[target])
+    code, stdout, err = run_export(*DECODER, "--target", target, "--out", str(tmp_path / "bundle"), *flags)
+    assert (code, stdout) == (4, "")
+    assert re.match(r"error: decoder: \d+% .* wider than int8, .*: the file is not quantized", err.splitlines()[-1]), (
+        err
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "place"),
+    [
+        ("coreml", "lira_export.coreml.target.converted"),
+        ("tflite", "lira_export.tflite.convert.litert_torch.signature"),
+    ],
+)
+def test_a_converters_failure_is_one_sentence_that_names_its_log(
+    target: TargetName, place: str, tmp_path: Path, run_export: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any, **keywords: Any) -> None:
+        raise NotImplementedError("no lowering for frobnicate")
+
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    monkeypatch.setattr(place, fail)
+    monkeypatch.setattr(tempfile, "tempdir", str(logs))
+    code, stdout, err = run_export(*DECODER, "--target", target, "--out", str(tmp_path / "bundle"))
+    assert (code, stdout) == (2, "") and "Traceback" not in err
+    found = re.fullmatch(r"error: decoder could not be converted .*; the traceback is in (.*)\.", err.splitlines()[-1])
+    assert found is not None, err
+    assert "NotImplementedError: no lowering for frobnicate" in Path(found[1]).read_text()
+    assert list(tmp_path.iterdir()) == [logs] and list(logs.iterdir()) == [Path(found[1])]

@@ -10,6 +10,7 @@ import pytest
 
 from lira_export.recipes import HOW, PER_COMPONENT, RECIPES, WHY_NOT, get_recipe
 from lira_export.targets import TARGETS
+from lira_runtime import manifest
 from lira_runtime.errors import BadInput
 from lira_runtime.manifest import TargetName
 
@@ -88,6 +89,24 @@ def test_all_targets_are_planned_side_by_side_and_nothing_is_written(tmp_path: P
         lines = [line for line in stdout.splitlines() if line.endswith(str(tmp_path / "bundles" / f"nano-{target}"))]
         assert [line.split(":")[0] for line in lines] == ["text_encoder", "denoiser", "decoder"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_run_writes_a_bundle_for_every_target_and_asks_of_each_what_the_user_asked(
+    decoders: Callable[[str], dict[TargetName, Path]],
+) -> None:
+    from coremltools.models.utils import load_spec
+
+    written = {target: manifest.load(folder) for target, folder in decoders("int8").items()}
+    assert {target: each.target for target, each in written.items()} == {target: target for target in TARGETS}
+    assert {target: each.requires for target, each in written.items()} == {
+        "onnx": None,
+        "tflite": None,
+        "coreml": "iOS18",
+    }
+    spec = load_spec(str(decoders("int8")["coreml"] / "decoder.mlpackage"))
+    assert spec.specificationVersion == 9, "Core ML's own number of iOS 18"
+    hashes = {target: each.source.digest for target, each in written.items()}
+    assert len(set(hashes.values())) == 1, "three formats of one model"
 
 
 @pytest.mark.parametrize(
