@@ -36,7 +36,7 @@ def _layer_norm(x, shape, weight=None, bias=None, eps=1e-5, cudnn_enable=False):
 DECOMPOSITIONS = {torch.ops.aten.layer_norm.default: _layer_norm, torch.ops.aten.alias.default: lambda x: x}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def convert() -> Convert:
     """A module and its example inputs -> an ML Program with inputs x0, x1, ... and outputs y0, y1, ..."""
 

@@ -1,4 +1,7 @@
-"""The backend around the interpreter: the manifest's word against the package's, and the three verbs."""
+"""The backend: the manifest's word against the package's, the three verbs, and what it asks of Core ML on a Mac.
+
+Core ML itself is a stand-in here: no test of this repository ran on a Mac.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -22,15 +25,17 @@ GRAPH = Graph(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def layer() -> nn.Linear:
     torch.manual_seed(0)
     return nn.Linear(3, 4)
 
 
-@pytest.fixture
-def folder(layer: nn.Linear, convert: Any, save: Any) -> Path:
-    return save(convert(layer, (torch.zeros(2, 3),))).parent
+@pytest.fixture(scope="module")
+def folder(layer: nn.Linear, convert: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("layer")
+    convert(layer, (torch.zeros(2, 3),)).save(str(folder / "model.mlpackage"))
+    return folder
 
 
 def test_a_loaded_graph_runs_until_it_is_unloaded(layer: nn.Linear, folder: Path) -> None:
@@ -68,3 +73,38 @@ def test_a_missing_package_or_function_is_damage(folder: Path) -> None:
     for change in ({"path": "other.mlpackage"}, {"entry": "other"}):
         with pytest.raises(DamagedBundle, match="other"):
             CoremlBackend().load(msgspec.structs.replace(GRAPH, **change), folder)
+
+
+class CoreML:
+    """In the place of coremltools' MLModel on a Mac: predicts in float64, as Core ML may give another dtype."""
+
+    def __init__(self, path: str, function_name: str) -> None:
+        assert Path(path).is_dir()
+        self.function_name = function_name
+
+    def predict(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        assert self.function_name == "main"
+        if inputs["x0"].min() < 0:
+            raise RuntimeError("no negative numbers\nand more")
+        return {"other": np.zeros(1), "y0": np.full((2, 4), inputs["x0"].sum(), np.float64)}
+
+
+def test_on_a_mac_core_ml_runs_the_graphs_function(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("lira_export.coreml.backend.MLModel", CoreML)
+    backend = CoremlBackend()
+    backend.load(GRAPH, folder)
+    (found,) = backend.run({"x0": np.ones((2, 3), np.float32)}).values()
+    assert found.dtype == np.float32 and found.tolist() == [[6.0] * 4] * 2
+    with pytest.raises(DamagedBundle, match=r"a graph failed while it ran: no negative numbers$"):
+        backend.run({"x0": -np.ones((2, 3), np.float32)})
+
+
+def test_on_a_mac_a_package_that_core_ml_refuses_is_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, function_name: str) -> None:
+        raise RuntimeError("cannot compile")
+
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("lira_export.coreml.backend.MLModel", refuse)
+    with pytest.raises(DamagedBundle, match="model.mlpackage cannot be loaded: cannot compile"):
+        CoremlBackend().load(GRAPH, folder)
