@@ -1,5 +1,6 @@
 """The interpreter on whole packages, against the modules that they were converted from."""
 
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 
 from lira.model import wake_zero_weights
 from lira.presets import get_preset
-from lira.sources import Request, load_models
-from lira_export.components import build_components
+from lira.sources import Models, Request, load_models
+from lira_export.components import Component, build_components
 from lira_export.coreml.interpret import OpFailed, Program, coverage, main
 from lira_export.coreml.ops import RULES
 from lira_export.coreml.ops.rule import Rule
@@ -46,9 +47,23 @@ class Small(nn.Module):
         return nn.functional.pixel_shuffle(self.out(nn.functional.gelu(image)), 2)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def image() -> Tensor:
     return torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.fixture(scope="module")
+def package(convert: Any, image: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`Small` in float32; to be read only."""
+    path = tmp_path_factory.mktemp("small") / "model.mlpackage"
+    convert(Small(), (image,)).save(str(path))
+    return path
+
+
+@pytest.fixture
+def spoiled(package: Path, tmp_path: Path) -> Path:
+    """A copy of it to write into."""
+    return Path(shutil.copytree(package, tmp_path / "model.mlpackage"))
 
 
 def relative_error(found: np.ndarray[Any, Any], reference: Tensor) -> float:
@@ -56,13 +71,12 @@ def relative_error(found: np.ndarray[Any, Any], reference: Tensor) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-def test_a_float32_package_is_the_eager_module(convert: Any, save: Save, image: Tensor) -> None:
-    module = Small()
-    program = Program.load(save(convert(module, (image,))))
+def test_a_float32_package_is_the_eager_module(package: Path, image: Tensor) -> None:
+    program = Program.load(package)
     assert program.inputs == {"x0": ((1, 4, 8, 8), "float32")}
     assert program.outputs == {"y0": ((1, 3, 16, 16), "float32")}
     with torch.no_grad():
-        assert relative_error(program.run({"x0": image.numpy()})["y0"], module(image)) < 1e-5
+        assert relative_error(program.run({"x0": image.numpy()})["y0"], Small()(image)) < 1e-5
 
 
 def test_a_float16_package_is_the_eager_module_to_float16_rounding(convert: Any, save: Save, image: Tensor) -> None:
@@ -73,22 +87,21 @@ def test_a_float16_package_is_the_eager_module_to_float16_rounding(convert: Any,
     assert 1e-5 < error < 4e-3  # rounded indeed, a few times 2^-11
 
 
-def test_ops_are_counted_as_the_file_has_them(convert: Any, save: Save, image: Tensor) -> None:
-    counts = Program.load(save(convert(Small(), (image,)))).op_counts()
+def test_ops_are_counted_as_the_file_has_them(package: Path) -> None:
+    counts = Program.load(package).op_counts()
     assert (counts["conv"], counts["linear"], counts["matmul"], counts["softmax"]) == (2, 1, 2, 1)
     assert "const" not in counts
 
 
-def test_a_weight_changed_in_the_file_changes_the_result(convert: Any, save: Save, image: Tensor) -> None:
+def test_a_weight_changed_in_the_file_changes_the_result(spoiled: Path, image: Tensor) -> None:
     module = Small()
-    package = save(convert(module, (image,)))
-    before = Program.load(package).run({"x0": image.numpy()})["y0"]
-    blob = package / "Data/com.apple.CoreML/weights/weight.bin"
+    before = Program.load(spoiled).run({"x0": image.numpy()})["y0"]
+    blob = spoiled / "Data/com.apple.CoreML/weights/weight.bin"
     weight = module.fc.weight[5, 3].item()
     stored = blob.read_bytes()
     place = stored.index(module.fc.weight.detach().numpy().tobytes()) + 4 * (5 * 16 + 3)
     blob.write_bytes(stored[:place] + struct.pack("<f", weight + 1) + stored[place + 4 :])
-    after = Program.load(package).run({"x0": image.numpy()})["y0"]
+    after = Program.load(spoiled).run({"x0": image.numpy()})["y0"]
     with torch.no_grad():
         module.fc.weight[5, 3] += 1
         assert relative_error(after, module(image)) < 1e-5
@@ -122,22 +135,21 @@ def test_a_result_that_is_not_as_declared_is_named(
         interpreted(lambda x: Builder.relu(x=x, name="culprit"), operands(((2, 3),), "float32"))
 
 
-def test_inputs_of_another_name_shape_or_dtype_are_refused(convert: Any, save: Save, image: Tensor) -> None:
-    program = Program.load(save(convert(Small(), (image,))))
+def test_inputs_of_another_name_shape_or_dtype_are_refused(package: Path, image: Tensor) -> None:
+    program = Program.load(package)
     for wrong in ({"x": image.numpy()}, {"x0": image.numpy()[:, :2]}, {"x0": image.double().numpy()}):
         with pytest.raises(ValueError, match="x0"):
             program.run(wrong)
 
 
-def test_a_package_that_cannot_be_read_is_damaged(convert: Any, save: Save, image: Tensor, tmp_path: Path) -> None:
+def test_a_package_that_cannot_be_read_is_damaged(spoiled: Path, tmp_path: Path) -> None:
     with pytest.raises(DamagedBundle, match="missing.mlpackage cannot be loaded"):
         Program.load(tmp_path / "missing.mlpackage")
-    package = save(convert(Small(), (image,)))
     with pytest.raises(DamagedBundle, match="has no function 'other', but main"):
-        Program.load(package, "other")
-    (package / "Data/com.apple.CoreML/weights/weight.bin").write_bytes(b"short")
+        Program.load(spoiled, "other")
+    (spoiled / "Data/com.apple.CoreML/weights/weight.bin").write_bytes(b"short")
     with pytest.raises(DamagedBundle, match="cannot be loaded"):
-        Program.load(package)
+        Program.load(spoiled)
 
 
 def test_coverage_is_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,10 +165,8 @@ def test_coverage_is_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert "Every other op is an error" in listed
 
 
-@pytest.mark.slow
-def test_the_demo_denoiser_is_the_eager_model(convert: Any, save: Save) -> None:
-    models = load_models(Request("nano"))
-    (component,) = build_components(models, models.resolution, ("denoiser",))
+def assert_denoiser_is_eager(component: Component, convert: Any, save: Save) -> None:
+    """Its float32 package by the interpreter, at two times."""
     generator = torch.Generator().manual_seed(0)
     latent, text = (torch.randn(component.inputs[i].shape, generator=generator) for i in (0, 2))
     program = Program.load(save(convert(component.traceable, component.example(), outputs=2)))
@@ -167,6 +177,18 @@ def test_the_demo_denoiser_is_the_eager_model(convert: Any, save: Save) -> None:
             velocity, info = component.eager(*x)
         assert relative_error(found["y0"], velocity) < 1e-3
         assert found["y1"] == info["total_steps"]
+
+
+def test_a_denoiser_is_the_eager_model(mite_models: Models, convert: Any, save: Save) -> None:
+    (component,) = build_components(mite_models, mite_models.resolution, ("denoiser",), segment_sums=True)
+    assert_denoiser_is_eager(component, convert, save)
+
+
+@pytest.mark.slow
+def test_the_demo_denoiser_is_the_eager_model(convert: Any, save: Save) -> None:
+    models = load_models(Request("nano"))
+    (component,) = build_components(models, models.resolution, ("denoiser",))
+    assert_denoiser_is_eager(component, convert, save)
 
 
 class WideBlock(nn.Module):
