@@ -175,7 +175,7 @@ def assert_denoiser_is_eager(component: Component, convert: Any, save: Save) -> 
         found = program.run({f"x{i}": value.numpy() for i, value in enumerate(x)})
         with torch.no_grad():
             velocity, info = component.eager(*x)
-        assert relative_error(found["y0"], velocity) < 1e-3
+        assert relative_error(found["y0"], velocity) < 1e-5
         assert found["y1"] == info["total_steps"]
 
 
