@@ -11,8 +11,9 @@ from diffusers import AutoencoderDC, AutoencoderKL
 from lira.autoencoder import load_encoder
 from lira.sources import WEIGHT_FILES, Request, demo_weights, load_models
 from lira_export.components import build_components
+from lira_export.gates import inspect
 from lira_export.onnx.target import OnnxTarget
-from lira_export.parity import Sample, image_encoder_samples, psnr_db
+from lira_export.parity import Sample, image_encoder_samples, outputs_of, psnr_db
 from lira_export.recipes import get_recipe
 from lira_export.target import Job
 from lira_export.targets import TARGETS, make_target
@@ -117,6 +118,24 @@ def test_a_public_encoder_gives_what_diffusers_encodes_scaled(
     encoded = model.encode(2 * torch.from_numpy(image) - 1)
     hidden = encoded.latent_dist.mode() if kind == "f8c4" else encoded.latent
     assert psnr_db(run(Bundle.open(out), "image_encoder", image), scaling * hidden.numpy()) >= 35
+
+
+@pytest.mark.parametrize("kind", ["f8c4", "f32c32"])
+@pytest.mark.parametrize("target", ["coreml", pytest.param("tflite", marks=pytest.mark.slow)])
+@torch.inference_mode()
+def test_a_public_encoder_passes_the_gates_of_the_other_formats(target: TargetName, kind: str, tmp_path: Path) -> None:
+    tiny_autoencoder(kind).save_pretrained(tmp_path / "vae")
+    models = load_models(Request("nano", latent=kind, resolution=64, text_encoder="demo", encoder=str(tmp_path)))
+    *_, component = build_components(models, 64, ())
+    samples = image_encoder_samples(component, torch.Generator().manual_seed(0))
+    made, recipe, folder = make_target(target), get_recipe("int8", target), tmp_path / "files"
+    folder.mkdir()
+    job = Job("image_encoder", {64: component}, {64: samples}, recipe, models, folder, lambda line: None)
+    written = made.write(job)
+    inspect(made, job, written)
+    found = outputs_of(made.backend(), written.graphs[0], folder, samples)
+    least = recipe.least_psnr_db["image_encoder"]
+    assert all(psnr_db(latent, sample.reference) >= least for latent, sample in zip(found, samples, strict=True))
 
 
 @torch.inference_mode()
