@@ -7,6 +7,7 @@ import pytest
 import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from lira_export.components import Component
 from lira_export.coreml.convert import converted, exported, weight_paths
@@ -37,16 +38,23 @@ class Toy(nn.Module):
         return x, torch.clamp(x.sum(dim=(1, 2)), 2, 2).to(torch.int32)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def component() -> Component:
     module = Toy().eval()
     return Component("denoiser", module, module, (LATENT, IDS), (VELOCITY, STEPS))
 
 
+@pytest.fixture(scope="module")
+def program(component: Component) -> ExportedProgram:
+    return exported(component)
+
+
 @pytest.mark.parametrize(("half", "most"), [(False, 1e-6), (True, 4e-3)])
-def test_names_dtypes_and_numbers(component: Component, half: bool, most: float, tmp_path: Path) -> None:
+def test_names_dtypes_and_numbers(
+    component: Component, program: ExportedProgram, half: bool, most: float, tmp_path: Path
+) -> None:
     with quiet():
-        model = converted(exported(component), component, 17, (lambda op: True) if half else None)
+        model = converted(program, component, 17, (lambda op: True) if half else None)
         model.save(str(tmp_path / "toy.mlpackage"))
     kinds = ct.proto.FeatureTypes_pb2.ArrayFeatureType
     given = {each.name: each.type.multiArrayType for each in model.get_spec().description.input}
@@ -69,8 +77,8 @@ def test_names_dtypes_and_numbers(component: Component, half: bool, most: float,
     assert found["reasoning_steps"].tolist() == [2]
 
 
-def test_no_constant_becomes_infinite_in_float16(component: Component) -> None:
-    model = converted(exported(component), component, 17, lambda op: True)
+def test_no_constant_becomes_infinite_in_float16(component: Component, program: ExportedProgram) -> None:
+    model = converted(program, component, 17, lambda op: True)
     constants = [op.outputs[0].val for op in model._mil_program.functions["main"].operations if op.op_type == "const"]
     numbers = [np.asarray(value) for value in constants if np.asarray(value).dtype.kind == "f"]
     assert numbers and all(np.isfinite(value).all() for value in numbers)
@@ -103,13 +111,12 @@ def test_the_eager_modules_weights_stay_what_they_were() -> None:
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_weights_are_known_by_their_modules_path(component: Component, half: bool) -> None:
-    program = exported(component)
+def test_weights_are_known_by_their_modules_path(component: Component, program: ExportedProgram, half: bool) -> None:
     model = converted(program, component, 17, (lambda op: True) if half else None)
     tables = [op for op in model._mil_program.functions["main"].operations if op.op_type == "gather"]
     assert [weight_paths(program)[op.inputs["x"].op.name] for op in tables] == ["table.weight"]
 
 
 @pytest.mark.parametrize(("ios", "version"), [(16, 7), (17, 8), (18, 9)])
-def test_the_package_asks_for_its_ios(component: Component, ios: int, version: int) -> None:
-    assert converted(exported(component), component, ios, None).get_spec().specificationVersion == version
+def test_the_package_asks_for_its_ios(component: Component, program: ExportedProgram, ios: int, version: int) -> None:
+    assert converted(program, component, ios, None).get_spec().specificationVersion == version
