@@ -29,11 +29,10 @@ SIDE = 64
 MITE = Preset(
     "mite",
     blocks=1,
-    d_model=96,
+    d_model=128,
     d_state=4,
-    head_width=48,
+    head_width=64,
     cond_ratio=1,
-    fusion_head_width=48,
     fusion_every=1,
     reasoning_width=8,
     reasoning_steps=2,
@@ -70,17 +69,12 @@ class Mite:
 
 
 @pytest.fixture(scope="session")
-def mite_models() -> Models:
-    """The mite from a seed at the first of `MITE_SIDES`."""
+def mites(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TargetName], Mite]:
+    """Target -> what was exported for it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, MITE.name, MITE)
-        return load_models(Request(MITE.name, latent="f8c4", resolution=MITE_SIDES[0], text_encoder="demo", seed=3))
-
-
-@pytest.fixture(scope="session")
-def mites(mite_models: Models, tmp_path_factory: pytest.TempPathFactory) -> Callable[[TargetName], Mite]:
-    """Target -> what was exported for it."""
-    references = References(mite_models, MITE_SIDES)
+        models = load_models(Request(MITE.name, latent="f8c4", resolution=32, text_encoder="demo", seed=3))
+    references = References(models, MITE_SIDES)
 
     @cache
     def export(target: TargetName) -> Mite:
@@ -90,7 +84,7 @@ def mites(mite_models: Models, tmp_path_factory: pytest.TempPathFactory) -> Call
                 keep_float32(float32, patch)
             order = Order(MITE.name, make_target(target, IOS), get_recipe("int8", target), out)
             write_bundle(order, references, lambda line: None)
-        return Mite(mite_models, out, float32)
+        return Mite(models, out, float32)
 
     return export
 
