@@ -35,10 +35,10 @@ MITE = Preset(
     cond_ratio=1,
     fusion_every=1,
     reasoning_width=8,
-    reasoning_steps=2,
+    reasoning_steps=3,
     chunk=8,
 )
-"""One block with everything a block may have: converters take seconds for it, and most of its weights are int8."""
+"""One block with everything a block may have: converters take seconds for it, and four in five weights are int8."""
 MITE_SIDES = (32, 64)
 DECODER = ("--config", "nano", "--component", "decoder", "--resolution", str(SIDE))
 IOS = 18

@@ -1,6 +1,5 @@
 """From a component to a float32 file: names, parity, shared weights, and what the converter leaves behind."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,51 +18,51 @@ from lira_export.tflite.target import require_shared_weights
 from lira_runtime.backends.tflite import TfliteBackend
 from lira_runtime.errors import BadInput
 from lira_runtime.interface import TensorSpec
-from lira_runtime.manifest import Graph
 
 
 def test_every_resolution_is_a_signature_that_computes_what_eager_does(decoder) -> None:
-    assert [graph.entry for graph in decoder.written.graphs] == ["r64", "r128"]
-    assert len(decoder.written.files) == 1
+    assert [graph.entry for graph in decoder.graphs] == ["r32", "r64"]
     backend = TfliteBackend()
-    for graph in decoder.written.graphs:
+    for graph in decoder.graphs:
         latent = torch.randn(graph.inputs[0].shape, generator=torch.Generator().manual_seed(1))
-        backend.load(graph, decoder.job.folder)
+        backend.load(graph, decoder.path.parent)
         image = backend.run({"latent": latent.numpy()})["image"]
         backend.unload()
         with torch.inference_mode():
-            expected = decoder.job.variants[graph.resolution].eager(latent)
+            expected = decoder.variants[graph.resolution].eager(latent)
         np.testing.assert_allclose(image, expected.numpy(), atol=1e-5)
 
 
 def test_a_decoder_of_many_bands_is_left_to_xnnpack_whole(decoder, tmp_path: Path) -> None:
-    whole = decoder.job.variants[64]
-    banded = traceable_decoder(whole.eager, (8, 8), band_rows=1)
-    assert len(banded.bands) > 5, "XNNPACK joins five tensors and no more"
+    eager = decoder.variants[64].eager
+    banded = traceable_decoder(eager, (16, 4), band_rows=2)
+    windows = {band.start for band in banded.bands}  # bands that read the same rows become one
+    assert len(windows) == 6, "XNNPACK joins five tensors and no more"
+    latent = TensorSpec(name="latent", shape=(1, 4, 16, 4), dtype="float32")
+    image = TensorSpec(name="image", shape=(1, 3, 128, 32), dtype="float32")
     path = tmp_path / "decoder.tflite"
-    to_tflite({"main": replace(whole, traceable=banded)}, path)
+    to_tflite({"main": Component("decoder", eager, banded, (latent,), (image,))}, path)
     assert not undelegated(path, "main")
 
 
-def test_a_denoiser_keeps_the_contracts_names_and_its_step_count(mite: Component, mite_file: Path) -> None:
-    graph = Graph(path=mite_file.name, entry="main", inputs=mite.inputs, outputs=mite.outputs)
-    backend = TfliteBackend()
-    backend.load(graph, mite_file.parent)
-    generator = torch.Generator().manual_seed(2)
-    for time in (0.9, 0.2):
-        latent = torch.randn(1, 4, 8, 8, generator=generator)
-        text = torch.randn(1, 77, 24, generator=generator)
-        inputs = {"latent": latent, "timestep": torch.tensor([time]), "text_states": text}
-        with torch.inference_mode():
-            velocity, info = mite.eager(*inputs.values())
-        found = backend.run({name: value.numpy() for name, value in inputs.items()})
-        np.testing.assert_allclose(found["velocity"], velocity.numpy(), atol=2e-5)
-        assert found["reasoning_steps"].tolist() == info["total_steps"].tolist()
-    backend.unload()
+def test_a_denoiser_keeps_the_contracts_names_and_its_step_count(denoiser) -> None:
+    backend, generator = TfliteBackend(), torch.Generator().manual_seed(2)
+    for graph in denoiser.graphs:
+        assert [tensor.name for tensor in graph.inputs] == ["latent", "timestep", "text_states"]
+        backend.load(graph, denoiser.path.parent)
+        for time in (0.9, 0.2):
+            latent, text = (torch.randn(graph.inputs[i].shape, generator=generator) for i in (0, 2))
+            inputs = {"latent": latent, "timestep": torch.tensor([time]), "text_states": text}
+            with torch.inference_mode():
+                velocity, info = denoiser.variants[graph.resolution].eager(*inputs.values())
+            found = backend.run({name: value.numpy() for name, value in inputs.items()})
+            np.testing.assert_allclose(found["velocity"], velocity.numpy(), atol=2e-5)
+            assert found["reasoning_steps"].tolist() == info["total_steps"].tolist()
+        backend.unload()
 
 
 def test_two_resolutions_hold_the_weights_once(decoder) -> None:
-    weights = sum(4 * each.numel() for each in decoder.job.variants[64].eager.parameters())
+    weights = sum(4 * each.numel() for each in decoder.variants[64].eager.parameters())
     assert weights < decoder.path.stat().st_size < 1.3 * weights
 
 
@@ -80,12 +79,12 @@ def test_a_weight_that_is_stored_twice_is_noticed(decoder, tmp_path: Path) -> No
         require_shared_weights(tmp_path / "twice.tflite")
 
 
-def test_every_layer_is_known_though_normalizations_move_into_weights(mite: Component, mite_file: Path) -> None:
-    model = read(mite_file)
-    found = {layer.path for layer in layers(model, model.subgraphs[0])}
-    assert found == {
-        path for path, module in mite.traceable.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
-    }
+def test_every_layer_is_known_though_normalizations_move_into_weights(denoiser) -> None:
+    model = read(denoiser.path)
+    for subgraph, component in zip(model.subgraphs, denoiser.variants.values(), strict=True):
+        modules = component.traceable.named_modules()
+        wanted = {path for path, module in modules if isinstance(module, nn.Linear | nn.Conv2d)}
+        assert {layer.path for layer in layers(model, subgraph)} == wanted
 
 
 def softplus_decompositions() -> list[object]:
