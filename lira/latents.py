@@ -29,9 +29,14 @@ class LatentKind:
     scaling: float = 1.0
     shift: float = 0.0
 
+    @property
+    def step(self) -> int:
+        """What both sides of a picture are multiples of, in px."""
+        return math.lcm(self.scale * self.patch_size, DECODER_STEP)
+
     def shape(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Latent shape (1, C, H, W) of a picture of `height` x `width` px. Raises BadInput when it does not fit."""
-        step = math.lcm(self.scale * self.patch_size, DECODER_STEP)
+        step = self.step
         if max(height, width) > LARGEST_SIDE:
             raise BadInput(f"{height} x {width} px is too large: a side has at most {LARGEST_SIDE} px.")
         if height < step or width < step or height % step or width % step:

@@ -1,6 +1,7 @@
 """Where the models of a pipeline come from: the committed demo, a checkpoint, or a seed."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -122,7 +123,22 @@ def _check_statistics(encoder: nn.Module, decoder: TinyDecoder, name: str) -> No
             raise BadInput(f"'{name}' makes other latents than the decoder was trained on: {means}.")
 
 
-def _load_pipeline(request: Request) -> Models:
+@dataclass(frozen=True)
+class Names:
+    """What a request comes to, with the defaults filled in: latent kind, text preset, resolution in px.
+
+    folder: where the weights lie, None for weights from a seed. stored: what they say of themselves.
+    """
+
+    kind: LatentKind
+    text_encoder: str
+    resolution: int
+    folder: Path | None
+    stored: Mapping[str, str]
+
+
+def names_of(request: Request) -> Names:
+    """Fill in and check a request's names, building nothing. Raises BadInput as `load_models` does."""
     get_preset(request.config)
     folder = _folder(request)
     stored = _stored_names(folder) if folder is not None else {}
@@ -131,12 +147,18 @@ def _load_pipeline(request: Request) -> Models:
     usual = DEMO_RESOLUTION if kind.name == DEMO_LATENT else DEFAULT_RESOLUTION
     resolution = usual if request.resolution is None else request.resolution
     kind.shape(resolution, resolution)
-    if folder is None:
-        return _from_seed(request, kind, text, resolution)
     if stored.get("config", request.config) != request.config:
         raise BadInput(f"{folder} holds a '{stored['config']}' denoiser; use --config {stored['config']}.")
-    sampler = _stored_sampler(folder, stored.get("sampler"))
-    return replace(_from_checkpoint(request, folder, kind, text, resolution), sampler=sampler)
+    return Names(kind, text, resolution, folder, stored)
+
+
+def _load_pipeline(request: Request) -> Models:
+    names = names_of(request)
+    kind, text, resolution = names.kind, names.text_encoder, names.resolution
+    if names.folder is None:
+        return _from_seed(request, kind, text, resolution)
+    sampler = _stored_sampler(names.folder, names.stored.get("sampler"))
+    return replace(_from_checkpoint(request, names.folder, kind, text, resolution), sampler=sampler)
 
 
 def _folder(request: Request) -> Path | None:

@@ -13,6 +13,9 @@ from lira_export.drawing import draw
 from lira_export.drift import drift_db, picture_psnr_db
 from lira_export.empty_prompt import write_empty_prompt
 from lira_export.gates import MOST_DB, inspect, measure_parity
+from lira_export.memory.held import Budget, hold
+from lira_export.memory.network import Network
+from lira_export.memory.predict import Load, predict_stage
 from lira_export.recipes import Recipe
 from lira_export.references import DRAWN, References
 from lira_export.target import Job, Resolution, Say, Target
@@ -21,6 +24,8 @@ from lira_runtime.bundle import Bundle
 from lira_runtime.errors import ParityLost
 from lira_runtime.files import atomic_directory, sha256_of
 from lira_runtime.interface import COMPONENTS, IMAGE_ENCODER, TEXT_ENCODER
+from lira_runtime.loaded import StageRun
+from lira_runtime.manifest import WeightsMode
 from lira_runtime.pipeline import Pipeline
 from lira_runtime.tokenizer import ClipTokenizer
 
@@ -29,7 +34,10 @@ TOKENIZER_FILE = "tokenizer.json"
 
 @dataclass(frozen=True)
 class Order:
-    """What to write and where. forgiving: write the bundle even where a gate of parity fails, and say so in it."""
+    """What to write and where. forgiving: write the bundle even where a gate of parity fails, and say so in it.
+
+    weights: how the bundle is to be loaded, and so measured. budget: what the pipeline may take, where that is limited.
+    """
 
     config: str
     target: Target
@@ -38,6 +46,8 @@ class Order:
     components: tuple[str, ...] = COMPONENTS
     overwrite: bool = False
     forgiving: bool = False
+    weights: WeightsMode = "packed"
+    budget: Budget | None = None
 
 
 def write_bundle(order: Order, references: References, say: Say) -> manifest.Manifest:
@@ -46,6 +56,7 @@ def write_bundle(order: Order, references: References, say: Say) -> manifest.Man
     Raises:
         BadInput: a resolution does not fit, or the output folder is in use.
         ParityLost: a graph lost what it computes; nothing is left behind.
+        OverBudget: the pipeline takes more than the order's budget; nothing is left behind.
     """
     models = references.models
     with atomic_directory(order.out, overwrite=order.overwrite) as folder:
@@ -64,6 +75,9 @@ def write_bundle(order: Order, references: References, say: Say) -> manifest.Man
             _judge(trajectory.passed, _drift_sentence(trajectory), order, say)
             written = msgspec.structs.replace(written, trajectory=trajectory)
             manifest.save(written, folder)
+        if order.budget is not None:
+            say("memory: drawing in a process of its own")
+            hold(folder, order.budget, say)
     return written
 
 
@@ -81,14 +95,27 @@ def _write_component(order: Order, references: References, name: str, folder: Pa
     parity = measure_parity(order.target, job, written)
     lost = f"{name}: recipe {order.recipe.name} keeps {parity.psnr_db:.1f} dB against eager"
     _judge(parity.passed, f"{lost}, {parity.threshold_db:.0f} dB are needed.", order, say)
+    inspected = inspect(order.target, job, written, order.weights)
     return manifest.Component(
         name=name,  # type: ignore[arg-type]
-        graphs=written.graphs,
+        graphs=tuple(
+            msgspec.structs.replace(graph, memory=_memory(order, job.variants[graph.resolution], graph, run))
+            for graph, run in zip(written.graphs, inspected.runs, strict=True)
+        ),
         files=tuple(_entry(path, folder) for path in written.files),
         recipe=order.recipe.name,
         parity=parity,
-        contents=inspect(order.target, job, written),
+        contents=inspected.contents,
     )
+
+
+def _memory(order: Order, component: Component, graph: manifest.Graph, run: StageRun | None) -> manifest.Memory | None:
+    """Predicted and measured; None where no engine here runs the graph."""
+    if run is None:
+        return None
+    load = Load(order.target.name, order.recipe, order.weights)
+    predicted = predict_stage(Network.of(component, graph.resolution), load).record()
+    return msgspec.structs.replace(predicted, measured_bytes=run.peak_bytes)
 
 
 def _variants(references: References, name: str, segment_sums: bool) -> dict[Resolution, Component]:
@@ -158,6 +185,7 @@ def _manifest(
         empty_prompt=empty_prompt,
         tools=dict(_tools(order.target)),
         source=models.source,
+        weights=order.weights,
         partial=len(order.components) < len(COMPONENTS),
     )
 

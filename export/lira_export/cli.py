@@ -3,22 +3,22 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import get_args
 
 import click
 
+from lira_export.memory.calibration import check_predictable
 from lira_export.recipes import DEFAULT_RECIPE, RECIPES, get_recipe
 from lira_export.table import contents_table
 from lira_export.targets import TARGETS, USUAL_IOS, check_limits, make_target
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
 from lira_runtime.files import check_replaceable_directory, check_writable_file
 from lira_runtime.interface import COMPONENTS
-from lira_runtime.manifest import Manifest, TargetName
-
-if TYPE_CHECKING:
-    from lira_export.components import Component
+from lira_runtime.manifest import Manifest, TargetName, WeightsMode
+from lira_runtime.memory.budget import parse_bytes
 
 ALL = "all"
 MOST_PX = 1 << 16
@@ -57,9 +57,19 @@ SEED_NOTICE = """\
 @click.option("--component", "components", multiple=True, help="Export this component alone; repeatable.")
 @click.option(
     "--recipe",
-    default=DEFAULT_RECIPE,
-    show_default=True,
-    help=f"Quantization recipe: {', '.join(RECIPES)}; not every target has every one.",
+    help=f"Quantization recipe: {', '.join(RECIPES)}; not every target has every one.  "
+    f"[default: {DEFAULT_RECIPE}; with --budget the one of least loss that fits]",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(get_args(WeightsMode)),
+    help="How the bundle's weights are loaded (docs/memory.md).  [default: packed; with --budget what fits]",
+)
+@click.option(
+    "--budget",
+    metavar="SIZE",
+    help="Most resident memory of the pipeline, 400MB say: chooses recipe, weights and one of --resolution, and fails "
+    "above it. With --dry-run: says whether the recipe fits.",
 )
 @click.option(
     "--ios", type=int, default=USUAL_IOS, show_default=True, help="Oldest iOS of a Core ML package: 16, 17 or 18."
@@ -90,7 +100,9 @@ def command(
     with_encoder: bool,
     encoder: str | None,
     components: tuple[str, ...],
-    recipe: str,
+    recipe: str | None,
+    weights: WeightsMode | None,
+    budget: str | None,
     ios: int,
     out: Path | None,
     seed: int,
@@ -104,42 +116,55 @@ def command(
     unknown = [name for name in components if name not in COMPONENTS]
     if unknown:
         raise BadInput(f"Unknown component '{unknown[0]}'; choose among: {', '.join(COMPONENTS)}.")
-    sides = _sides(resolutions)
+    sides, limit = _sides(resolutions), None if budget is None else parse_bytes(budget)
     for name in targets:
-        check_limits(name, get_recipe(recipe, name), ios, sides or ())
+        check_limits(name, get_recipe(recipe or DEFAULT_RECIPE, name), ios, sides or ())
+        if limit is not None or weights is not None:
+            check_predictable(name, weights)
+    if limit is not None and components:
+        raise BadInput("--budget is for a whole pipeline; leave out --component.")
     outs = {name: _out(out, config, name, target == ALL) for name in targets}
     for place in outs.values():
         check_replaceable_directory(place.absolute(), force)
         if _plot_path(place).exists():
             check_writable_file(_plot_path(place))
-    say = _json_say if as_json else _plain_say
     # torch takes seconds to import: a typing error must not wait for it. A target knows which extra it lacks.
     made = [make_target(name, ios) for name in targets]
-    from lira.sources import Request, load_models
+    from lira.sources import Request
+    from lira_export.planning import Asked, Plan
+
+    request = Request(
+        config, latent, None if sides is None else sides[0], text_encoder, checkpoint, seed, with_encoder, encoder
+    )
+    chosen = tuple(name for name in COMPONENTS if name in components) or COMPONENTS
+    plan = Plan(request, Asked(sides, recipe, weights, limit, chosen))
+    if plan.models.source.weights == "seed":
+        click.echo(SEED_NOTICE.format(seed=seed), err=True)
+    show = _json_show if as_json else _plain_show
+    if dry_run:
+        for name in targets:
+            plan.show(name, outs[name], show)
+        return
+    from lira.sources import load_models
     from lira_export.bundle import Order, write_bundle
-    from lira_export.components import build_components
     from lira_export.drift_plot import write_drift_plot
     from lira_export.references import References
 
-    side = None if sides is None else sides[0]
-    models = load_models(Request(config, latent, side, text_encoder, checkpoint, seed, with_encoder, encoder))
-    references = References(models, sides or (models.resolution,))
-    for px in references.resolutions:
-        models.kind.shape(px, px)
-    if models.source.weights == "seed":
-        click.echo(SEED_NOTICE.format(seed=seed), err=True)
-    chosen = tuple(name for name in COMPONENTS if name in components) or COMPONENTS
+    choices = {name: plan.choice(name, show) for name in targets}
+    models = load_models(request)
+    references: dict[tuple[int, ...], References] = {}
     for each in made:
-        place = outs[each.name]
-        if dry_run:
-            _plan(build_components(models, models.resolution, chosen), place, recipe, as_json)
-            continue
-        order = Order(config, each, get_recipe(recipe, each.name), place, chosen, force, allow_parity_failure)
-        written = write_bundle(order, references, say)
+        place, choice = outs[each.name], choices[each.name]
+        order = Order(
+            config, each, choice.recipe, place, chosen, force, allow_parity_failure, choice.weights, choice.budget
+        )
+        own = replace(models, resolution=choice.resolutions[0])
+        known = references.setdefault(choice.resolutions, References(own, choice.resolutions))
+        written = write_bundle(order, known, _json_say if as_json else _plain_say)
         plot = None
         if written.trajectory is not None:
             plot = _plot_path(place)
-            write_drift_plot(plot, f"{config}, {each.name}, {recipe}", written.trajectory)
+            write_drift_plot(plot, f"{config}, {each.name}, {choice.recipe.name}", written.trajectory)
         _finish(written, place, plot, as_json)
 
 
@@ -169,11 +194,12 @@ def _out(out: Path | None, config: str, target: TargetName, several: bool) -> Pa
     return out
 
 
-def _plan(components: Sequence["Component"], out: Path, recipe: str, as_json: bool) -> None:
-    parameters = {each.name: sum(parameter.numel() for parameter in each.eager.parameters()) for each in components}
-    plan = {"event": "plan", "bundle": str(out), "recipe": recipe, "parameters": parameters}
-    lines = [f"{name}: {count:,} parameters, {recipe}, would go to {out}" for name, count in parameters.items()]
-    click.echo(json.dumps(plan) if as_json else "\n".join(lines))
+def _plain_show(event: str, lines: Sequence[str], record: Mapping[str, object]) -> None:
+    click.echo("\n".join(lines))
+
+
+def _json_show(event: str, lines: Sequence[str], record: Mapping[str, object]) -> None:
+    click.echo(json.dumps({"event": event, **record}))
 
 
 def _plain_say(line: str) -> None:

@@ -1,14 +1,16 @@
 """What stops an export: a component that is not the eager model's, or whose weights are still float."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from lira_export.guard import check_lowering
-from lira_export.loaded import loaded_bytes
+from lira_export.loaded import run_stage
 from lira_export.parity import cosine, outputs_of, psnr_db
 from lira_export.recipes import Recipe
 from lira_export.target import Inventory, Job, Target, Written
 from lira_runtime.errors import ParityLost
-from lira_runtime.manifest import Contents, Parity
+from lira_runtime.loaded import StageRun
+from lira_runtime.manifest import Contents, Parity, WeightsMode
 
 MOST_DB = 200.0
 """Stands for equality in a manifest, which has no infinity."""
@@ -36,22 +38,35 @@ def measure_parity(target: Target, job: Job, written: Written) -> Parity:
     )
 
 
-def inspect(target: Target, job: Job, written: Written) -> Contents:
-    """Read what the files hold. Raises ParityLost where they are not quantized, or not lowered, as they should be."""
+@dataclass(frozen=True)
+class Inspected:
+    """What a component's files hold, and what each of its graphs takes in memory; None where none can be loaded."""
+
+    contents: Contents
+    runs: tuple[StageRun | None, ...]
+
+
+def inspect(target: Target, job: Job, written: Written, weights: WeightsMode = "packed") -> Inspected:
+    """Read what the files hold, and load them as `weights` says.
+
+    Raises ParityLost where they are not quantized, or not lowered, as they should be.
+    """
     inventories = [target.inventory(graph, job.folder) for graph in written.graphs]
     for inventory in inventories:
         check_lowering(target.name, job.name, inventory)
         check_quantized(job.name, job.recipe, inventory)
     first = inventories[0]
-    loaded = loaded_bytes(target.name, written.graphs[0], job.folder)
+    runs = tuple(run_stage(target.name, graph, job.folder, weights) for graph in written.graphs)
+    loaded = None if runs[0] is None else runs[0].loaded_bytes
     check_loaded(job.name, job.recipe, first, loaded)
-    return Contents(
+    contents = Contents(
         ops=dict(sorted(first.ops.items())),
         products=dict(sorted(first.products.items())),
         weight_bytes=dict(sorted(first.weight_bytes.items())),
         loaded_bytes=loaded,
         kept_float32=written.kept_float32,
     )
+    return Inspected(contents, runs)
 
 
 def check_quantized(component: str, recipe: Recipe, inventory: Inventory) -> None:

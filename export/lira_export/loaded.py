@@ -1,25 +1,52 @@
-"""Memory of a loaded graph, by a fresh process."""
+"""Memory of a graph's stage, by a fresh process."""
 
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
+from lira_runtime.backends.packed import CACHE_VARIABLE
 from lira_runtime.errors import OverBudget
-from lira_runtime.manifest import Graph, TargetName
+from lira_runtime.loaded import StageRun
+from lira_runtime.manifest import Graph, TargetName, WeightsMode
 
 
-def loaded_bytes(target: TargetName, graph: Graph, folder: Path) -> int | None:
-    """Bytes that a process takes on by loading and running the graph once; None where no runtime here can load it.
+def run_stage(target: TargetName, graph: Graph, folder: Path, weights: WeightsMode = "packed") -> StageRun | None:
+    """What a process takes that loads a graph and runs it; None where no runtime here can load it.
 
-    Raises OverBudget where the process does not come back, which is what running out of memory looks like.
+    Weights that are kept in a cache are packed before, by another process, into one in `folder` that goes again.
+
+    Raises OverBudget where a process does not come back, which is what running out of memory looks like.
     """
     if target == "coreml":
         return None
-    command = [sys.executable, "-m", "lira_runtime.loaded", target, str(folder)]
-    done = subprocess.run(command, input=msgspec.json.encode(graph), capture_output=True)
-    if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"status {done.returncode}"]
-        raise OverBudget(f"{graph.path} could not be run in a process of its own: {reason[0]}")
-    return int(done.stdout.split()[-1])
+    command = [sys.executable, "-P", "-m", "lira_runtime.loaded", target, str(folder), weights]
+    with own_cache(folder):
+        for _ in range(1 if weights == "packed" else 2):
+            done = subprocess.run(command, input=msgspec.json.encode(graph), capture_output=True)
+            if done.returncode:
+                reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"status {done.returncode}"]
+                raise OverBudget(f"{graph.path} could not be run in a process of its own: {reason[0]}")
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=StageRun)
+
+
+@contextmanager
+def own_cache(folder: Path) -> Iterator[None]:
+    """Keep the weights that processes started within it pack in `folder`, and drop them at the end.
+
+    A bundle that is being made has no name yet under which the user's own cache would find them again.
+    """
+    before = os.environ.get(CACHE_VARIABLE)
+    with tempfile.TemporaryDirectory(dir=folder) as cache:
+        os.environ[CACHE_VARIABLE] = cache
+        try:
+            yield
+        finally:
+            del os.environ[CACHE_VARIABLE]
+            if before is not None:
+                os.environ[CACHE_VARIABLE] = before

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lira_export import gates
 from lira_export.gates import check_loaded, check_quantized, inspect, measure_parity
-from lira_export.loaded import loaded_bytes
+from lira_export.loaded import run_stage
 from lira_export.onnx import target as onnx_target
 from lira_export.onnx.target import OnnxTarget
 from lira_export.parity import Sample
@@ -23,6 +23,7 @@ from lira_export.target import Inventory, Job, Written
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import OverBudget, ParityLost
 from lira_runtime.interface import TensorSpec
+from lira_runtime.loaded import StageRun
 from lira_runtime.manifest import Graph
 
 INT8, FP32 = get_recipe("int8", "onnx"), get_recipe("fp32", "onnx")
@@ -141,12 +142,15 @@ def test_memory_is_measured_and_judged_once_the_file_passes(monkeypatch: pytest.
     target, job = HandMade(inventories=dict.fromkeys(SIDES, big)), hand_made_job({})
     written = Written(GRAPHS, (), kept_float32=("a tensor",))
     for measured in (99_999_999, 100_000_001):
-        monkeypatch.setattr(gates, "loaded_bytes", lambda name, graph, folder, taken=measured: taken)
+        run = StageRun(idle=7, load_peak=8, loaded=8, run_peak=9, held=7 + measured, unloaded=7, library=0)
+        monkeypatch.setattr(gates, "run_stage", lambda name, graph, folder, weights, run=run: run)
         if measured > 4 * 25_000_000:
             with pytest.raises(ParityLost, match="MB once loaded"):
                 inspect(target, job, written)  # type: ignore[arg-type]
         else:
-            found = inspect(target, job, written)  # type: ignore[arg-type]
+            inspected = inspect(target, job, written)  # type: ignore[arg-type]
+            assert inspected.runs == (run,) * len(GRAPHS)
+            found = inspected.contents
             assert (found.loaded_bytes, found.kept_float32) == (measured, ("a tensor",))
             assert (found.ops, found.products, found.weight_bytes) == ({"CONV_2D": 3}, {"int8": 3}, {"int8": 8})
 
@@ -162,9 +166,9 @@ def test_loaded_bytes_are_those_of_the_weights_and_no_process_before(tmp_path: P
         onnx.save(model, tmp_path / f"{side}.onnx")
         x, y = (TensorSpec(name=name, shape=(1, side), dtype="float32") for name in ("x", "y"))
         entry = Graph(path=f"{side}.onnx", entry="main", inputs=(x,), outputs=(y,))
-        found = loaded_bytes("onnx", entry, tmp_path)
-        assert found is not None
-        return found
+        found = run_stage("onnx", entry, tmp_path)
+        assert found is not None and found.loaded_bytes <= found.peak_bytes
+        return found.loaded_bytes
 
     large, small = measured(4096), measured(16)
     assert small < 32e6
@@ -176,14 +180,14 @@ def test_a_graph_that_its_own_process_cannot_load_is_one_sentence(tmp_path: Path
     with pytest.raises(
         OverBudget, match=r"none\.onnx could not be run in a process of its own: .*none\.onnx"
     ) as caught:
-        loaded_bytes("onnx", Graph(path="none.onnx", entry="main", inputs=(x,), outputs=(x,)), tmp_path)
+        run_stage("onnx", Graph(path="none.onnx", entry="main", inputs=(x,), outputs=(x,)), tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_was_never_quantized_is_caught_by_what_it_holds(decoder_job: Callable[[Recipe], Job]) -> None:
     job = decoder_job(FP32)
     written, target = OnnxTarget().write(job), OnnxTarget()
-    assert inspect(target, job, written).weight_bytes.keys() >= {"float32"}
+    assert inspect(target, job, written).contents.weight_bytes.keys() >= {"float32"}
     with pytest.raises(ParityLost, match="decoder: 100% .* wider than int8, .*: the file is not quantized"):
         inspect(target, replace(job, recipe=INT8), written)
 

@@ -14,6 +14,7 @@ from lira_runtime.backends.choose import backend_for
 from lira_runtime.backends.session import SessionSettings
 from lira_runtime.errors import DamagedBundle, OverBudget
 from lira_runtime.interface import TensorSpec
+from lira_runtime.loaded import StageRun
 from lira_runtime.manifest import Graph
 
 torch = pytest.importorskip("torch")
@@ -179,7 +180,7 @@ def test_the_weights_are_held_once_for_all_signatures(folder: Path, tripled: Pat
     for place in (folder, tripled):
         command = [sys.executable, "-m", "lira_runtime.loaded", "tflite", str(place)]
         done = subprocess.run(command, input=msgspec.json.encode(graph(2)), capture_output=True, check=True)
-        taken.append(int(done.stdout))
+        taken.append(msgspec.json.decode(done.stdout, type=StageRun).loaded_bytes)
     assert taken[0] - taken[1] < WEIGHT.nbytes / 2
 
 

@@ -1,0 +1,126 @@
+"""Bundles against the committed budgets: `python -m lira_export.memory.budgets BUNDLE... [--budgets budgets.toml]`.
+
+The file names a budget for each preset, target, latent kind and resolution in px:
+
+    [small.onnx.f32c32]
+    1024 = "350MB"
+
+Every bundle's whole pipeline is run in a fresh process, loaded as its manifest says; exit code 3 where one is over.
+"""
+
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from lira_export.memory.held import measured_peak
+from lira_runtime.bundle import Bundle
+from lira_runtime.errors import EXIT_CODES_HELP, BadInput, OverBudget, cli_guard
+from lira_runtime.manifest import Manifest
+from lira_runtime.memory.budget import megabytes, parse_bytes
+from lira_runtime.progress import Progress
+
+USUAL_FILE = Path("budgets.toml")
+HEAD = ("bundle", "px", "weights", "budget", "measured", "change")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One bundle at one resolution (px); budget and measured peak in bytes."""
+
+    bundle: str
+    resolution: int
+    weights: str
+    budget: int
+    measured: int
+
+    @property
+    def change(self) -> int:
+        """Measured peak over the budget, in bytes; negative where it is below."""
+        return self.measured - self.budget
+
+
+def read_budgets(path: Path) -> dict[str, int]:
+    """Budgets in bytes by "preset.target.latent.px". Raises BadInput for a file that is missing or cannot be read."""
+    if not path.is_file():
+        raise BadInput(f"there is no file of budgets at {path}.")
+    try:
+        return dict(_flat("", tomllib.loads(path.read_text())))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read: {error}.") from error
+
+
+def _flat(prefix: str, table: dict[str, object]) -> Iterator[tuple[str, int]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(f"{prefix}{key}.", value)
+        elif isinstance(value, str):
+            yield f"{prefix}{key}", parse_bytes(value)
+        else:
+            raise BadInput(f'the budget {prefix}{key} must be an amount in quotes, such as "350MB".')
+
+
+def budgets_of(manifest: Manifest, budgets: dict[str, int]) -> dict[int, int]:
+    """Bytes by resolution (px), of those of the bundle's that have a budget. Raises BadInput where none has."""
+    place = f"{manifest.preset}.{manifest.target}.{manifest.latent.name}"
+    found = {side: budgets[f"{place}.{side}"] for side in manifest.resolutions if f"{place}.{side}" in budgets}
+    if not found:
+        sides = " or ".join(map(str, manifest.resolutions))
+        raise BadInput(f"there is no budget for {place} at {sides} px.")
+    return found
+
+
+def measure(folders: Sequence[Path], budgets: dict[str, int], progress: Progress) -> list[Line]:
+    """Measure every bundle at every resolution that has a budget."""
+    wanted = [
+        (folder, manifest, side, budget)
+        for folder in folders
+        for manifest in [Bundle.open(folder).manifest]
+        for side, budget in budgets_of(manifest, budgets).items()
+    ]
+    progress.total = len(wanted)
+    lines = []
+    for folder, manifest, side, budget in wanted:
+        lines.append(Line(str(folder), side, manifest.weights, budget, measured_peak(folder, side)))
+        progress.advance(note=f"{folder} {side} px")
+    return lines
+
+
+def report(lines: Sequence[Line]) -> list[str]:
+    """A table: every line's budget, peak and change."""
+    rows = [HEAD]
+    for line in lines:
+        change = f"{'+' if line.change > 0 else '-'}{megabytes(abs(line.change))} ({line.change / line.budget:+.1%})"
+        sizes = (megabytes(line.budget), megabytes(line.measured), change)
+        rows.append((line.bundle, str(line.resolution), line.weights, *sizes))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+@click.command(epilog=EXIT_CODES_HELP)
+@click.argument("folders", metavar="BUNDLE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--budgets", "path", type=click.Path(path_type=Path), default=USUAL_FILE, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
+def command(folders: tuple[Path, ...], path: Path, as_json: bool) -> None:
+    """Measure each BUNDLE and compare it with its budget."""
+    budgets = read_budgets(path)
+    with Progress(0, "memory", json=as_json) as progress:
+        lines = measure(folders, budgets, progress)
+    click.echo("\n".join([json.dumps(asdict(line)) for line in lines] if as_json else report(lines)))
+    over = [line for line in lines if line.change > 0]
+    if over:
+        worst = max(over, key=lambda line: line.change)
+        raise OverBudget(
+            f"{worst.bundle} takes {megabytes(worst.measured)} at {worst.resolution} px, {megabytes(worst.change)} "
+            f"over its budget of {megabytes(worst.budget)}."
+        )
+
+
+main = cli_guard(command)
+
+if __name__ == "__main__":
+    sys.exit(main())

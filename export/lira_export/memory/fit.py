@@ -1,0 +1,163 @@
+"""The least loss that fits a budget: recipe, loading mode and resolution of a bundle, judged by prediction.
+
+The decoder's bands are not among the choices: 16 rows are what takes least (docs/performance.md), whatever the budget.
+"""
+
+import functools
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from lira.sources import Models
+from lira_export.components import build_components
+from lira_export.memory.calibration import engine_of
+from lira_export.memory.network import Network
+from lira_export.memory.predict import Load, PipelineMemory, predict_pipeline
+from lira_export.recipes import HOW, RECIPES, Recipe
+from lira_runtime.interface import TEXT_ENCODER
+from lira_runtime.manifest import TargetName, WeightsMode
+from lira_runtime.memory.budget import megabytes
+from lira_runtime.memory.profile import STAGES, WEIGHTS_MODES, shown
+
+LOSSES = "losses.toml"
+HEAD = ("px", "recipe", "weights", "predicted peak", "in the", "expected dB", "")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to export and load a pipeline, and the memory that it is predicted to take; resolution in px."""
+
+    target: TargetName
+    resolution: int
+    recipe: Recipe
+    weights: WeightsMode
+    memory: PipelineMemory
+
+    @property
+    def psnr_db(self) -> float:
+        """Of the denoiser's velocity against eager float32, as the demo has it by the same recipe."""
+        return losses()[self.target][self.recipe.name]
+
+
+@functools.cache
+def losses() -> Mapping[TargetName, Mapping[str, float]]:
+    """The committed PSNR by target and recipe, in dB."""
+    return tomllib.loads(resources.files(__package__).joinpath(LOSSES).read_text())  # type: ignore[return-value]
+
+
+def networks_of(models: Models, resolutions: Sequence[int]) -> dict[int, list[Network]]:
+    """The traced networks of a pipeline by resolution (px), in the order in which they run."""
+    found: dict[int, list[Network]] = {}
+    text: Network | None = None
+    for side in resolutions:
+        networks = []
+        for component in build_components(models, side):
+            if component.name != TEXT_ENCODER:
+                networks.append(Network.of(component, side))
+            else:
+                text = text or Network.of(component, None)
+                networks.append(text)
+        found[side] = sorted(networks, key=lambda network: STAGES.index(network.component.name))
+    return found
+
+
+def candidates(
+    networks: Mapping[int, Sequence[Network]],
+    target: TargetName,
+    recipes: Sequence[str] = (),
+    modes: Sequence[WeightsMode] = (),
+) -> list[Candidate]:
+    """All that the target can do, best first: earlier resolutions, then less loss, then faster loading modes.
+
+    recipes and modes: all that there are, where none is named.
+    """
+    by_loss = sorted(recipes or HOW[target], key=lambda name: -losses()[target][name])
+    loadable = [mode for mode in modes or WEIGHTS_MODES if mode != "streamed" or engine_of(target).streamed]
+    return [
+        Candidate(target, side, RECIPES[recipe], mode, predict_pipeline(run, Load(target, RECIPES[recipe], mode)))
+        for side, run in networks.items()
+        for recipe in by_loss
+        for mode in loadable
+    ]
+
+
+def choose(found: Sequence[Candidate], budget: int) -> Candidate | None:
+    """The first that fits `budget` bytes."""
+    return next((each for each in found if each.memory.peak <= budget), None)
+
+
+def nearest_miss(found: Sequence[Candidate], budget: int) -> str:
+    """The sentence for a budget that nothing fits."""
+    nearest = min(found, key=lambda each: each.memory.peak)
+    return (
+        f"nothing fits the budget of {megabytes(budget)}: the nearest is {described(nearest)}, predicted at "
+        f"{megabytes(nearest.memory.peak)} in the {shown(nearest.memory.stage)}, "
+        f"{megabytes(nearest.memory.peak - budget)} over."
+    )
+
+
+def cheapest_change(found: Sequence[Candidate], asked: Candidate, budget: int) -> Candidate | None:
+    """What fits and differs least from what was asked: the loading mode alone, then the recipe, then the resolution."""
+    order = {id(each): place for place, each in enumerate(found)}
+    fitting = [each for each in found if each.memory.peak <= budget]
+    return min(
+        fitting,
+        key=lambda each: (
+            each.resolution != asked.resolution,
+            -each.resolution,
+            each.recipe.name != asked.recipe.name,
+            order[id(each)],
+        ),
+        default=None,
+    )
+
+
+def over_budget(asked: Candidate, found: Sequence[Candidate], budget: int) -> str:
+    """The sentence for a candidate that does not fit: the stage, the overshoot, the cheapest change that would."""
+    memory = asked.memory
+    sentence = (
+        f"the {shown(memory.stage)} is predicted to take the process to {megabytes(memory.peak)}, "
+        f"{megabytes(memory.peak - budget)} over the budget of {megabytes(budget)}"
+    )
+    change = cheapest_change(found, asked, budget)
+    if change is None:
+        return f"{sentence}; no loading mode, recipe or resolution that was looked at would fit."
+    return f"{sentence}; the cheapest change that would fit is {_difference(change, asked)}, predicted at " + (
+        f"{megabytes(change.memory.peak)}."
+    )
+
+
+def _difference(change: Candidate, asked: Candidate) -> str:
+    options = {
+        f"--resolution {change.resolution}": change.resolution != asked.resolution,
+        f"--recipe {change.recipe.name}": change.recipe.name != asked.recipe.name,
+        f"--weights {change.weights}": change.weights != asked.weights,
+    }
+    return " ".join(option for option, differs in options.items() if differs)
+
+
+def described(candidate: Candidate) -> str:
+    """A candidate in a sentence."""
+    return f"{candidate.recipe.name} at {candidate.resolution} px, weights {candidate.weights}"
+
+
+def table(found: Sequence[Candidate], budget: int, chosen: Candidate | None) -> list[str]:
+    """Lines: one for each candidate, in order, the chosen one marked."""
+    rows = [HEAD]
+    for each in found:
+        left = budget - each.memory.peak
+        verdict = "chosen" if each is chosen else "fits" if left >= 0 else f"{megabytes(-left)} over"
+        rows.append(
+            (
+                str(each.resolution),
+                each.recipe.name,
+                each.weights,
+                megabytes(each.memory.peak),
+                shown(each.memory.stage),
+                f"{each.psnr_db:.1f}",
+                verdict,
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -1,0 +1,83 @@
+"""budgets.toml: read, and held against bundles."""
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lira.latents import LATENT_KINDS
+from lira.presets import PRESETS
+from lira_export.memory import budgets
+from lira_export.memory.budgets import Line, read_budgets, report
+from lira_runtime.errors import BadInput
+
+COMMITTED = Path(__file__).parents[3] / "budgets.toml"
+MB = 1_000_000
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["budgets", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            budgets.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_a_bundle_within_its_budget_passes_and_one_over_it_is_named(toy_bundle: Path, tmp_path: Path, run: Run) -> None:
+    file = tmp_path / "budgets.toml"
+    file.write_text('[toy.onnx.toy]\n16 = "4GB"\n')
+    code, stdout, _ = run(str(toy_bundle), "--budgets", str(file), "--json")
+    assert code == 0
+    found = json.loads(stdout)
+    assert found["budget"] == 4000 * MB and 30 * MB < found["measured"] < 400 * MB
+    file.write_text('[toy.onnx.toy]\n16 = "20 MB"\n')
+    code, stdout, err = run(str(toy_bundle), "--budgets", str(file))
+    assert code == 3 and "over its budget of 20 MB" in err.splitlines()[-1]
+    assert stdout.splitlines()[0].split() == ["bundle", "px", "weights", "budget", "measured", "change"]
+
+
+def test_a_report_gives_the_change_against_the_budget() -> None:
+    lines = [Line("a", 1024, "packed", 350 * MB, 343 * MB), Line("b", 512, "streamed", 100 * MB, 125 * MB)]
+    head, below, above = report(lines)
+    assert below.split() == ["a", "1024", "packed", "350", "MB", "343", "MB", "-7.0", "MB", "(-2.0%)"]
+    assert above.split() == ["b", "512", "streamed", "100", "MB", "125", "MB", "+25", "MB", "(+25.0%)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[toy", "cannot be read"),
+        ("[toy.onnx.toy]\n16 = 350", "in quotes"),
+        ('[toy.onnx.toy]\n16 = "much"', "no amount of memory"),
+        ('[toy.onnx.toy]\n512 = "1GB"', "no budget for toy.onnx.toy at 16 px"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_one_sentence(
+    text: str, sentence: str, toy_bundle: Path, tmp_path: Path, run: Run
+) -> None:
+    file = tmp_path / "budgets.toml"
+    file.write_text(text)
+    code, stdout, err = run(str(toy_bundle), "--budgets", str(file))
+    assert (code, stdout) == (2, "") and sentence in err and len(err.splitlines()) == 1
+
+
+def test_a_missing_file_is_said() -> None:
+    with pytest.raises(BadInput, match="no file of budgets at nowhere"):
+        read_budgets(Path("nowhere"))
+
+
+def test_the_committed_budgets_name_what_there_is() -> None:
+    found = read_budgets(COMMITTED)
+    for place in found:
+        preset, target, latent, side = place.split(".")
+        assert preset in PRESETS and target in ("onnx", "tflite")
+        LATENT_KINDS[latent].shape(int(side), int(side))
+    assert {"small", "tiny"} <= {place.split(".")[0] for place in found}
+    assert tomllib.loads(COMMITTED.read_text())
