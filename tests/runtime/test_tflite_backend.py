@@ -6,26 +6,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import litert_torch
 import msgspec
 import numpy as np
 import pytest
+import torch
 
+from lira_runtime.backends import tflite
 from lira_runtime.backends.choose import backend_for
 from lira_runtime.backends.session import SessionSettings
+from lira_runtime.backends.tflite import TfliteBackend
 from lira_runtime.errors import DamagedBundle, OverBudget
 from lira_runtime.interface import TensorSpec
 from lira_runtime.loaded import StageRun
 from lira_runtime.manifest import Graph
 
-torch = pytest.importorskip("torch")
-litert_torch = pytest.importorskip("litert_torch")
-tflite = pytest.importorskip("lira_runtime.backends.tflite")
-TfliteBackend = tflite.TfliteBackend
 WIDTH = 2048
 WEIGHT = np.random.default_rng(7).standard_normal((WIDTH, WIDTH), np.float32) / 32
 
 
-class _Toy(torch.nn.Module):  # type: ignore[misc, name-defined]
+class _Toy(torch.nn.Module):
     def __init__(self, weight: Any) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.from_numpy(weight))
@@ -181,7 +181,7 @@ def test_the_weights_are_held_once_for_all_signatures(folder: Path, tripled: Pat
         command = [sys.executable, "-m", "lira_runtime.loaded", "tflite", str(place)]
         done = subprocess.run(command, input=msgspec.json.encode(graph(2)), capture_output=True, check=True)
         taken.append(msgspec.json.decode(done.stdout, type=StageRun).loaded_bytes)
-    assert taken[0] - taken[1] < WEIGHT.nbytes / 2
+    assert min(taken) > WEIGHT.nbytes / 2 > taken[0] - taken[1]
 
 
 def test_nothing_is_written_to_the_terminal_or_beside_the_file(folder: Path) -> None:
