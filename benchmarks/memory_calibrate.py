@@ -86,7 +86,7 @@ def _point(result: StageResult, network: Network) -> Point:
     return Point(
         recipe=case.recipe,
         weights=case.weights,
-        has_products=network.rows > 0,
+        has_products=network.has_products,
         run=result.run,
         ops=plan.ops,
         planned=plan.nbytes,

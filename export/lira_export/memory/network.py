@@ -2,7 +2,6 @@
 
 import functools
 from dataclasses import dataclass
-from math import prod
 
 from lira.layers import MixFFN
 from lira_export.components import Component
@@ -30,10 +29,9 @@ class Network:
         return cls(component, trace(component), resolution)
 
     @property
-    def rows(self) -> int:
-        """Rows of the largest matrix product, tokens that is; 0 where there is none."""
-        linear = [op.writes[0].shape for op in self.trace.ops if op.kind == "linear"]
-        return max((prod(shape[:-1]) for shape in linear), default=0)
+    def has_products(self) -> bool:
+        """Whether it has a matrix product with weights; else it is a network of convolutions."""
+        return any(op.kind == "linear" for op in self.trace.ops)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def predict_stage(network: Network, load: Load) -> StageMemory:
     stage = StageMemory(
         runtime=engine.library + engine.session + round(engine.op * plan.ops),
         weights=held + tables,
-        activations=round(engine.workspace[load.recipe.name if network.rows else CONVOLUTIONS] * plan.nbytes),
+        activations=round(engine.workspace[load.recipe.name if network.has_products else CONVOLUTIONS] * plan.nbytes),
         loading=0,
         left=0,
     )
