@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lira_export.onnx.target import OnnxTarget
-from lira_export.target import Job, Written
-from lira_runtime import manifest
+from lira_export.target import Job
 from lira_runtime.errors import ParityLost
 
 SMALL = ["--target", "onnx", "--config", "nano", "--latent", "f8c4", "--resolution", "64", "--text-encoder", "demo"]
@@ -24,25 +22,6 @@ STOPS = [
 Run = Callable[..., tuple[int, str, str]]
 
 
-def stop_at_second_component(stop: BaseException, whole: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Make the export copy its first component from the bundle `whole` and raise at its second.
-
-    Returns the folders that it worked in, filled as it runs.
-    """
-    folders: list[Path] = []
-
-    def write(target: OnnxTarget, job: Job) -> Written:
-        folders.append(job.folder)
-        if len(folders) == 2:
-            raise stop
-        entry = next(part for part in manifest.load(whole).components if part.name == job.name)
-        files = [Path(shutil.copy(whole / file.path, job.folder / file.path)) for file in entry.files]
-        return Written(entry.graphs, tuple(files))
-
-    monkeypatch.setattr(OnnxTarget, "write", write)
-    return folders
-
-
 @pytest.mark.parametrize(("stop", "code", "sentence"), STOPS)
 @pytest.mark.parametrize("replaces", [False, True], ids=["new", "force"])
 def test_a_stopped_export_leaves_nothing_new_and_an_old_bundle_whole(
@@ -51,14 +30,21 @@ def test_a_stopped_export_leaves_nothing_new_and_an_old_bundle_whole(
     code: int,
     sentence: str,
     bundle_folder: Path,
+    write_copies: Callable[..., None],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     run_export: Run,
 ) -> None:
+    folders: list[Path] = []
+
+    def stop_at_the_second_component(job: Job) -> None:
+        folders.append(job.folder)
+        if len(folders) == 2:
+            raise stop
+
     out = tmp_path / "bundle"
     if replaces:
         shutil.copytree(bundle_folder, out)
-    folders = stop_at_second_component(stop, bundle_folder, monkeypatch)
+    write_copies(bundle_folder, stop_at_the_second_component)
     found, stdout, err = run_export(*SMALL, "--out", str(out), *(["--force"] if replaces else []))
     assert len(folders) == 2 and out not in folders, "the export must have been under way, beside its goal"
     assert found == code and stdout == ""

@@ -1,8 +1,9 @@
 """A whole drawing, measured: closed forms, the eager drawing by another path, and what the manifest says of it."""
 
-import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,9 @@ from lira_export.eager import eager_pipeline
 from lira_export.onnx.target import OnnxTarget
 from lira_export.recipes import get_recipe
 from lira_export.references import DRAWN, References
-from lira_export.target import Job, Written
-from lira_runtime import manifest
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import ParityLost
+from lira_runtime.manifest import TargetName
 from lira_runtime.pipeline import ImageReady, Pipeline, Request
 from lira_runtime.sampler import shifted_sigmas
 
@@ -81,25 +81,14 @@ def test_the_manifest_says_how_far_the_bundles_drawing_is_from_eagers(
     assert said.image_psnr_db >= 30 and min(said.drift_db) < 120, "int8 that draws what float32 draws is not int8"
 
 
-@pytest.fixture
-def copied(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports that take every component's files from the shared bundle; all gates run on them."""
-
-    def write(target: OnnxTarget, job: Job) -> Written:
-        entry = next(part for part in manifest.load(bundle_folder).components if part.name == job.name)
-        files = [Path(shutil.copy(bundle_folder / file.path, job.folder / file.path)) for file in entry.files]
-        return Written(entry.graphs, tuple(files))
-
-    monkeypatch.setattr(OnnxTarget, "write", write)
-
-
-@pytest.mark.usefixtures("copied")
 def test_a_drawing_that_drifts_too_far_stops_the_export_unless_it_is_forgiven(
-    small_models: Models, tmp_path: Path
+    mites: Callable[[TargetName], Any], write_copies: Callable[..., None], tmp_path: Path
 ) -> None:
+    mite = mites("onnx")
+    write_copies(mite.bundle)
     greedy = replace(INT8, least_image_psnr_db=150.0)
-    order = Order("nano", OnnxTarget(), greedy, tmp_path / "bundle")
-    references, said = References(small_models, (64,)), list[str]()
+    order = Order("mite", OnnxTarget(), greedy, tmp_path / "bundle")
+    references, said = References(mite.models, Bundle.open(mite.bundle).manifest.resolutions), list[str]()
     with pytest.raises(ParityLost, match=r"after 20 steps the picture is .* 150 dB are needed.*--allow-parity-failure"):
         write_bundle(order, references, said.append)
     assert list(tmp_path.iterdir()) == [] and not [line for line in said if line.startswith("WARNING")]
