@@ -69,12 +69,17 @@ class Mite:
 
 
 @pytest.fixture(scope="session")
-def mites(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TargetName], Mite]:
-    """Target -> what was exported for it."""
+def mite_models() -> Models:
+    """The mite from a seed at the first of its sizes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, MITE.name, MITE)
-        models = load_models(Request(MITE.name, latent="f8c4", resolution=32, text_encoder="demo", seed=3))
-    references = References(models, MITE_SIDES)
+        return load_models(Request(MITE.name, latent="f8c4", resolution=MITE_SIDES[0], text_encoder="demo", seed=3))
+
+
+@pytest.fixture(scope="session")
+def mites(mite_models: Models, tmp_path_factory: pytest.TempPathFactory) -> Callable[[TargetName], Mite]:
+    """Target -> what was exported for it."""
+    references = References(mite_models, MITE_SIDES)
 
     @cache
     def export(target: TargetName) -> Mite:
@@ -84,7 +89,7 @@ def mites(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TargetName], Mi
                 keep_float32(float32, patch)
             order = Order(MITE.name, make_target(target, IOS), get_recipe("int8", target), out)
             write_bundle(order, references, lambda line: None)
-        return Mite(models, out, float32)
+        return Mite(mite_models, out, float32)
 
     return export
 

@@ -28,9 +28,12 @@ before = memory.resident_bytes()
 
 
 def in_fresh_process(script: str) -> dict[str, Any]:
-    """Run the prelude and a script, which sets `result`; return that."""
+    """Run the prelude and a script, which sets `result`; return that.
+
+    A small shell starts it: until its program begins, the kernel's ru_maxrss counts the pages of whoever starts it.
+    """
     run = subprocess.run(
-        [sys.executable, "-c", f"{PRELUDE}{script}\nprint(json.dumps(result))"],
+        ["/bin/sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", f"{PRELUDE}{script}\nprint(json.dumps(result))"],
         env={**os.environ, "PYTHONPATH": str(RUNTIME), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
