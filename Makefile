@@ -10,7 +10,7 @@ BASE_STAMP := $(BASE_VENV)/.installed
 PACKAGES := lira export/lira_export runtime/lira_runtime
 CODE := $(PACKAGES) tests benchmarks train.py test_lira.py
 
-.PHONY: demo test test-slow test-base lint format bench schema baseline clean
+.PHONY: demo test test-slow test-base budget budget-tiny lint format bench schema baseline clean
 
 demo: $(STAMP)
 	$(BIN)/lira-export --target onnx --config nano --out build/nano-onnx --force
@@ -37,6 +37,13 @@ test-base: $(STAMP) $(BASE_STAMP)
 	rm -rf build/toy-bundle
 	$(BIN)/python tests/runtime/toy_bundle.py build/toy-bundle
 	$(BASE_BIN)/lira-generate build/toy-bundle "a red apple" --out build/toy.png --steps 4
+
+# The whole pipeline of small, and of tiny, against budgets.toml; exit code 3 above it.
+budget: CONFIG := small
+budget-tiny: CONFIG := tiny
+budget budget-tiny: $(STAMP)
+	$(BIN)/lira-export --target onnx --config $(CONFIG) --out build/$@ --force
+	$(BIN)/python -m lira_export.memory.budgets build/$@
 
 lint: $(STAMP)
 	$(BIN)/ruff check $(CODE)
