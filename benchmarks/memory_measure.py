@@ -39,27 +39,41 @@ class Case:
     recipe: str
     weights: WeightsMode = "packed"
     text_encoder: str = USUAL_TEXT_ENCODER
+    keep_loaded: bool = False
 
     def asked(self) -> Asked:
         """How it is run: threads as the engine chooses."""
-        return Asked(prompt=PROMPT, resolution=self.resolution, threads=0, steps=STEPS, weights=self.weights)
+        return Asked(
+            prompt=PROMPT,
+            resolution=self.resolution,
+            threads=0,
+            steps=STEPS,
+            weights=self.weights,
+            keep_loaded=self.keep_loaded,
+        )
 
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """Resident bytes of a whole pipeline: its peak, that of each phase, and before the first stage."""
+    """Resident bytes of a whole pipeline: its peak, that of each phase, and before the first stage.
+
+    files: bytes on disk of each component.
+    """
 
     case: Case
     peak: int
     phases: dict[str, int]
     idle: int
+    files: dict[str, int]
 
     @classmethod
     def of(cls, case: Case, folder: Path) -> list[Self]:
         """Run it in a fresh process."""
-        watched = measure(Bundle.open(folder), case.asked(), PIPELINE)
+        bundle = Bundle.open(folder)
+        watched = measure(bundle, case.asked(), PIPELINE)
         phases = {phase.name: phase.peak for phase in watched.phases}
-        return [cls(case, watched.peak, phases, watched.phases[0].after.resident)]
+        files = {part.name: sum(file.bytes for file in part.files) for part in bundle.manifest.components}
+        return [cls(case, watched.peak, phases, watched.phases[0].after.resident, files)]
 
 
 @dataclass(frozen=True)

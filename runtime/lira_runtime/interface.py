@@ -8,6 +8,7 @@ COMPONENTS = ("text_encoder", "denoiser", "decoder")
 """Those that every bundle holds unless it is partial, in the order in which they run."""
 TEXT_ENCODER = "text_encoder"
 """The one that does not depend on the size of the picture."""
+DENOISER = "denoiser"
 IMAGE_ENCODER = "image_encoder"
 """The optional fourth, for drawings that start from a picture; it runs between text encoder and denoiser."""
 PROMPT_TOKENS = 77

@@ -103,12 +103,12 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: py
         if len(made) == 1:
             raise KeyboardInterrupt
         made.append(case)
-        return [PipelineResult(case, 100, {"start": 10, "denoiser": 100}, 10)]
+        return [PipelineResult(case, 100, {"start": 10, "denoiser": 100}, 10, {})]
 
     monkeypatch.setattr(PipelineResult, "of", run)
     with pytest.raises(KeyboardInterrupt), Progress(2, "memory") as progress:
         measure_cases(PipelineResult, cases, results, progress)
-    monkeypatch.setattr(PipelineResult, "of", lambda case, folder: [PipelineResult(case, 200, {"start": 10}, 10)])
+    monkeypatch.setattr(PipelineResult, "of", lambda case, folder: [PipelineResult(case, 200, {"start": 10}, 10, {})])
     with Progress(2, "memory") as progress:
         measure_cases(PipelineResult, cases, results, progress)
     assert [(result.case.resolution, result.peak) for result in read_results(PipelineResult, results)] == [
@@ -120,7 +120,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: py
 
 def test_a_row_gives_the_error_of_the_prediction() -> None:
     case = Case("onnx", "nano", "f8c4", 64, "int8")
-    (row,) = memory_cases.rows_of([PipelineResult(case, 100 * MB, {"start": MB, "denoiser": 100 * MB}, MB)])
+    (row,) = memory_cases.rows_of([PipelineResult(case, 100 * MB, {"start": MB, "denoiser": 100 * MB}, MB, {})])
     assert row["error %"] == pytest.approx(row["predicted MB"] - 100)
     assert memory_cases.summary([{"error %": -3.0}, {"error %": 1.0}, {"error %": 2.0}]) == {
         "cases": 3,

@@ -6,12 +6,19 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+from lira_runtime.interface import DENOISER
 from lira_runtime.memory.budget import megabytes
+from lira_runtime.memory.claims import HALF_WEIGHTS, PIPELINE_PX, PIPELINES, judged
 from lira_runtime.memory.profile import Parts, Profile, shown
 from lira_runtime.memory.watch import SAMPLE_SECONDS, Watched
 
 PHASE_HEAD = ("process", "phase", "resident", "anonymous", "file-backed", "peak", "seconds")
 PART_HEAD = ("stage", "peak over idle", "predicted", "runtime", "packed weights", "mapped", "activations", "loading")
+CLAIM_HEAD = ("of this bundle", "claimed", "predicted", "measured", "the claim is")
+CLAIM_NOTE = (
+    "MB of 1,000,000 bytes. Claimed: by the first design, before any of it was built, with weights in float16. "
+    "Weights are measured as bytes in the file, and predicted as they lie in memory."
+)
 PHASE_NOTE = "MB of 1,000,000 bytes at the end of each phase, and the greatest resident size within it."
 PART_NOTE = (
     "MB of 1,000,000 bytes. Runtime: the idle process, libraries included. Packed weights: anonymous memory that "
@@ -108,6 +115,28 @@ def _part_row(profile: Profile, stage: Watched) -> tuple[str, ...]:
         "-" if predicted is None else _mb(predicted),
         *(_mb(size) for size in sizes),
     )
+
+
+def claim_rows(profile: Profile) -> list[tuple[str, ...]]:
+    """Rows for CLAIM_HEAD: what was claimed of the bundle's denoiser and of its whole pipeline, if anything was."""
+    manifest, rows = profile.bundle.manifest, []
+    if manifest.preset in HALF_WEIGHTS and profile.bundle.holds(DENOISER):
+        part = profile.bundle.component(DENOISER)
+        memory = profile.bundle.graph(DENOISER, profile.asked.resolution).memory
+        predicted = None if memory is None else memory.weights_bytes
+        claimed, measured = HALF_WEIGHTS[manifest.preset], sum(file.bytes for file in part.files)
+        right = judged(claimed, measured) if part.recipe == "fp16" else f"of fp16, this is {part.recipe}"
+        rows.append(_claim_row("denoiser's weights", claimed, predicted, measured, right))
+    pipeline = PIPELINES.get((manifest.preset, manifest.latent.name))
+    if pipeline is not None and profile.pipeline is not None and profile.asked.resolution == PIPELINE_PX:
+        peak = profile.pipeline.peak
+        row = (f"pipeline, {PIPELINE_PX} px", pipeline, profile.predicted_pipeline, peak, judged(pipeline, peak))
+        rows.append(_claim_row(*row))
+    return rows
+
+
+def _claim_row(what: str, claimed: int, predicted: int | None, measured: int, said: str) -> tuple[str, ...]:
+    return what, _mb(claimed), "-" if predicted is None else _mb(predicted), _mb(measured), said
 
 
 def machine() -> dict[str, str]:

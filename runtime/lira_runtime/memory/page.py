@@ -24,6 +24,7 @@ def page(profile: Profile, budget: int | None, command: Sequence[str]) -> str:
         _figures(profile, budget),
         *([] if profile.pipeline is None else [_timeline(profile.pipeline, top, budget)]),
         _made_of(profile),
+        _claims(profile),
         _stage_timelines(profile, top, budget),
         _table("Every phase", describe.PHASE_NOTE, describe.PHASE_HEAD, describe.phase_rows(profile)),
         _definitions("Which number kills", describe.KILLS),
@@ -78,6 +79,12 @@ def _made_of(profile: Profile) -> str:
     bars = "".join(f"<dt>{escape(shown(name))}</dt><dd>{_bar(parts, longest)}</dd>" for name, parts in every)
     table = _table("", describe.PART_NOTE, describe.PART_HEAD, describe.part_rows(profile))
     return f"<section><h2>What it is made of</h2><p>{keys}</p><dl class=bars>{bars}</dl></section>{table}"
+
+
+def _claims(profile: Profile) -> str:
+    rows = describe.claim_rows(profile)
+    title = "Claimed, predicted, measured"
+    return _table(title, describe.CLAIM_NOTE, describe.CLAIM_HEAD, rows) if rows else ""
 
 
 def _bar(parts: Parts, longest: int) -> str:

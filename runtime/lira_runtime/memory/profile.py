@@ -1,21 +1,20 @@
 """Memory of a bundle by stage: each stage in a process of its own, then the whole pipeline in one."""
 
 from dataclasses import dataclass
-from typing import Self, get_args
+from typing import Self
 
 import msgspec
 
 from lira_runtime.bundle import Bundle
 from lira_runtime.interface import COMPONENTS, IMAGE_ENCODER, TEXT_ENCODER
 from lira_runtime.manifest import WeightsMode
-from lira_runtime.memory.child import FIRST_RUN, IMPORT, LOAD, STEADY_RUN, Order
+from lira_runtime.memory.child import FIRST_RUN, IMPORT, LOAD, START, STEADY_RUN, Order
 from lira_runtime.memory.watch import Watched, watch_order
 from lira_runtime.progress import Progress
 
 STAGES = (TEXT_ENCODER, IMAGE_ENCODER, *COMPONENTS[1:])
 """In the order in which they run."""
 PIPELINE = "pipeline"
-WEIGHTS_MODES: tuple[WeightsMode, ...] = get_args(WeightsMode)
 STEADY_RUNS = 2
 
 
@@ -87,6 +86,14 @@ class Profile:
         for phase in self.pipeline.phases if self.pipeline else ():
             found[phase.name] = max(phase.peak, found.get(phase.name, 0))
         return found
+
+    @property
+    def predicted_pipeline(self) -> int | None:
+        """Peak of the whole pipeline in bytes: its process at the start, and the most predicted of a stage."""
+        stages = [self.predicted(stage.name) for stage in self.stages]
+        if self.pipeline is None or None in stages or self.asked.keep_loaded:
+            return None
+        return self.pipeline.phase(START).after.resident + max(size for size in stages if size is not None)
 
     def predicted(self, stage: str) -> int | None:
         """Peak over an idle process in bytes, as the manifest predicts it; None where it does not.

@@ -11,10 +11,10 @@ import msgspec
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, OverBudget, cli_guard
 from lira_runtime.files import atomic_write, check_writable_file
-from lira_runtime.manifest import WeightsMode
+from lira_runtime.manifest import WEIGHTS_MODES, WeightsMode
 from lira_runtime.memory import describe
 from lira_runtime.memory.budget import parse_bytes
-from lira_runtime.memory.profile import WEIGHTS_MODES, Asked, Parts, Profile, processes, profile
+from lira_runtime.memory.profile import Asked, Parts, Profile, processes, profile
 from lira_runtime.memory.remedy import over_budget
 from lira_runtime.progress import Progress
 from lira_runtime.sampler import MAX_STEPS
@@ -106,12 +106,17 @@ def _lines(measured: Profile, budget: int | None, html: Path | None, png: Path |
         "",
         *_table(describe.PART_HEAD, describe.part_rows(measured)),
         "",
+        *_claims(describe.claim_rows(measured)),
         describe.PHASE_NOTE,
         *describe.remarks(measured),
         *(f"{system}: {said}" for system, said in describe.KILLS),
         *([] if budget is None else [describe.verdict(measured, budget)]),
         *(f"wrote {goal}" for goal in (html, png) if goal is not None),
     ]
+
+
+def _claims(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [*_table(describe.CLAIM_HEAD, rows), "", describe.CLAIM_NOTE] if rows else []
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Iterator
 
 from lira_runtime.errors import BadInput
+from lira_runtime.manifest import WEIGHTS_MODES
 from lira_runtime.memory.budget import megabytes
 from lira_runtime.memory.child import START
-from lira_runtime.memory.profile import WEIGHTS_MODES, Asked, Parts, Profile, measure, shown
+from lira_runtime.memory.profile import Asked, Parts, Profile, measure, shown
 from lira_runtime.progress import Progress
 
 _BYTES_A_WEIGHT = {"fp32": 4.0, "fp16": 4.0, "int8": 1.0, "int8-dynamic": 1.0, "int4": 0.5}

@@ -50,23 +50,29 @@ def _profile(
     target: str = "onnx",
     resolutions: tuple[int, ...] = (1024,),
     partial: bool = False,
+    preset: str = "toy",
+    predicted: dict[str, int] | None = None,
     **asked: Any,
 ) -> Profile:
+    stages = {"decoder": 123} if predicted is None else predicted
     manifest = SimpleNamespace(
         target=target,
         resolutions=resolutions,
         weights="packed",
-        preset="toy",
-        latent=SimpleNamespace(name="f8c4"),
+        preset=preset,
+        latent=SimpleNamespace(name="f8c16"),
         sampler=SimpleNamespace(steps=20),
     )
     bundle: Any = SimpleNamespace(
         path=Path("a <bundle>"),
         digest="0" * 64,
         manifest=manifest,
-        component=lambda name: SimpleNamespace(recipe=recipe),
+        holds=lambda name: name in PACKED,
+        component=lambda name: SimpleNamespace(recipe=recipe, files=[SimpleNamespace(bytes=PACKED[name] * MB)]),
         graph=lambda name, side: SimpleNamespace(
-            memory=Memory(predicted_bytes=123 * MB) if name == "decoder" else None
+            memory=Memory(predicted_bytes=stages[name] * MB, weights_bytes=PACKED[name] * MB)
+            if name in stages
+            else None
         ),
     )
     settings = dataclasses.replace(Asked("apple", 1024, 2, 2, "packed"), **asked)

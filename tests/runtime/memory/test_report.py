@@ -12,6 +12,7 @@ from PIL import Image, ImageColor
 
 from lira_runtime.memory import describe
 from lira_runtime.memory.chart import placed, svg, thinned, ticks
+from lira_runtime.memory.claims import judged
 from lira_runtime.memory.page import page
 from lira_runtime.memory.profile import Profile
 from lira_runtime.memory.reading import Reading
@@ -19,6 +20,8 @@ from lira_runtime.memory.style import ANONYMOUS, BUDGET, FILE_BACKED
 from lira_runtime.memory.watch import Phase, Sample, Watched
 
 MB = 1_000_000
+START = 90
+"""MB: the made-up process at its start."""
 MadeUp = Callable[..., Profile]
 
 
@@ -73,6 +76,29 @@ def test_rows_give_predicted_and_measured_over_the_idle_process(made_up: MadeUp)
     mapped = {row[0]: row[1:] for row in describe.part_rows(made_up(weights="mapped"))}
     assert mapped["decoder"][1] == "-", "the prediction is of packed weights"
     assert ("denoiser", "load", "200.0", "170.0", "30.0", "200.0", "1.00") in describe.phase_rows(made_up())
+
+
+def test_what_was_claimed_stands_beside_what_was_predicted_and_measured(made_up: MadeUp) -> None:
+    """280 MB of float16 weights and a pipeline of 970 MB; the made-up file has 150 MB, its pipeline peaks at 320."""
+    predicted = {"text_encoder": 80, "denoiser": 245, "decoder": 50}
+    weights, pipeline = describe.claim_rows(made_up(preset="small", predicted=predicted))
+    assert weights == ("denoiser's weights", "280.0", "150.0", "150.0", "of fp16, this is int8")
+    assert pipeline == ("pipeline, 1024 px", "970.0", f"{START + 245:.1f}", "320.0", "wrong: it takes 67% less")
+    half = describe.claim_rows(made_up(preset="small", recipe="fp16"))
+    assert half[0][4] == "wrong: it takes 46% less" and half[1][2] == "-"
+    assert "Claimed, predicted, measured" in page(made_up(preset="small"), None, ["lira-profile", "x"])
+
+
+def test_nothing_is_said_of_claims_that_were_not_made(made_up: MadeUp) -> None:
+    assert describe.claim_rows(made_up()) == []
+    assert len(describe.claim_rows(made_up(preset="small", resolution=512))) == 1
+    assert len(describe.claim_rows(made_up(preset="base", partial=True))) == 1
+    assert "Claimed" not in page(made_up(), None, ["lira-profile", "x"])
+
+
+@pytest.mark.parametrize(("measured", "said"), [(104, "right"), (96, "right"), (110, "more"), (90, "less")])
+def test_a_claim_is_right_within_5_percent(measured: int, said: str) -> None:
+    assert judged(100, measured).endswith(said)
 
 
 def test_a_chart_puts_memory_and_budget_at_their_heights() -> None:
