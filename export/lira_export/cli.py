@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import click
 
@@ -17,7 +16,7 @@ from lira_export.targets import TARGETS, USUAL_IOS, check_limits, make_target
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
 from lira_runtime.files import check_replaceable_directory, check_writable_file
 from lira_runtime.interface import COMPONENTS
-from lira_runtime.manifest import Manifest, TargetName, WeightsMode
+from lira_runtime.manifest import WEIGHTS_MODES, Manifest, TargetName, WeightsMode
 from lira_runtime.memory.budget import parse_bytes
 
 ALL = "all"
@@ -62,7 +61,7 @@ SEED_NOTICE = """\
 )
 @click.option(
     "--weights",
-    type=click.Choice(get_args(WeightsMode)),
+    type=click.Choice(WEIGHTS_MODES),
     help="How the bundle's weights are loaded (docs/memory.md).  [default: packed; with --budget what fits]",
 )
 @click.option(

@@ -10,11 +10,12 @@ import click
 
 from lira_runtime.backends.choose import backend_for
 from lira_runtime.backends.kept import KeptGraphs
-from lira_runtime.backends.session import MAX_THREADS, WEIGHTS_MODES, SessionSettings, WeightsMode
+from lira_runtime.backends.session import MAX_THREADS, SessionSettings
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
 from lira_runtime.files import check_writable_file, sha256_of
 from lira_runtime.image import read_picture, write_png
+from lira_runtime.manifest import WEIGHTS_MODES, WeightsMode
 from lira_runtime.memory.meter import process_peak_bytes
 from lira_runtime.noise import SEED_LIMIT
 from lira_runtime.pipeline import (
@@ -77,9 +78,8 @@ class Run:
 @click.option(
     "--weights",
     type=click.Choice(WEIGHTS_MODES),
-    default="packed",
-    show_default=True,
-    help="packed: in memory; mapped: from a cache file; streamed: mapped, few of them resident at a time.",
+    help="packed: in memory; mapped: from a cache file; streamed: mapped, few of them resident at a time; default: as "
+    "the bundle says.",
 )
 @click.option("--keep-loaded", is_flag=True, help="Keep every component in memory until the end.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress as JSON lines on stderr.")
@@ -97,14 +97,15 @@ def main(
     cut: bool,
     threads: int,
     spinning: bool | None,
-    weights: WeightsMode,
+    weights: WeightsMode | None,
     keep_loaded: bool,
     as_json: bool,
 ) -> None:
     """Draw PROMPT with the bundle in the directory BUNDLE."""
     check_writable_file(out)
     bundle = Bundle.open(bundle_path)
-    make = partial(backend_for, bundle.manifest.target, SessionSettings(threads, spinning, weights))
+    session = SessionSettings(threads, spinning, weights or bundle.manifest.weights)
+    make = partial(backend_for, bundle.manifest.target, session)
     pipeline = Pipeline(bundle, KeptGraphs(make) if keep_loaded else make(), resolution)
     picture = None if image is None else read_picture(image, bundle.resolution(resolution))
     request = Request(prompt, seed, steps, guidance, sampler, cut=cut, picture=picture, strength=strength)

@@ -16,6 +16,7 @@ from lira_runtime.errors import DamagedBundle
 from lira_runtime.files import MANIFEST_NAME, atomic_write
 from lira_runtime.interface import COMPONENTS, PROMPT_TOKENS, TEXT_ENCODER, interface
 from lira_runtime.manifest_entries import (
+    WEIGHTS_MODES,
     Component,
     Contents,
     FileEntry,
@@ -34,6 +35,7 @@ from lira_runtime.manifest_entries import (
 
 __all__ = [
     "FORMAT_VERSION",
+    "WEIGHTS_MODES",
     "Component",
     "Contents",
     "FileEntry",

@@ -4,7 +4,7 @@ Units: sizes in bytes, resolution in px, parity in dB (peak signal to noise), co
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -17,6 +17,7 @@ Text = Annotated[str, Meta(min_length=1)]
 TargetName = Literal["onnx", "coreml", "tflite"]
 WeightsMode = Literal["packed", "mapped", "streamed"]
 """Loading modes: packed into memory of the process's own, mapped from a cache file, or mapped with few resident."""
+WEIGHTS_MODES: tuple[WeightsMode, ...] = get_args(WeightsMode)
 
 
 class FileEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 from toy_bundle import GUIDANCE, METHOD, STEPS, write_toy_bundle
 from toy_reference import assert_exact_pixels, toy_image, toy_steps
 
+from lira_runtime import manifest
 from lira_runtime.cli import main
 from lira_runtime.files import sha256_of
 
@@ -50,6 +52,16 @@ def test_where_weights_lie_changes_no_pixel(
     with Image.open(out) as image:
         assert_exact_pixels(np.asarray(image), toy_image(toy_steps("a cat", 3, 3, GUIDANCE, METHOD)[1]))
     assert (tmp_path / "cache").is_dir() == ("--weights" in flags)
+
+
+@pytest.mark.parametrize("flags", [[], ["--weights", "packed"]])
+def test_weights_are_loaded_as_the_bundle_says_unless_told_otherwise(
+    toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
+) -> None:
+    monkeypatch.setenv("LIRA_CACHE", str(tmp_path / "cache"))
+    manifest.save(msgspec.structs.replace(manifest.load(toy_bundle), weights="mapped"), toy_bundle)
+    assert run(toy_bundle, "a cat", "--out", tmp_path / "cat.png", "--steps", "1", *flags) == 0
+    assert (tmp_path / "cache").is_dir() == (not flags)
 
 
 def test_it_writes_a_png_that_says_how_it_was_made(

@@ -16,9 +16,9 @@ from lira_export.memory.network import Network
 from lira_export.memory.predict import Load, PipelineMemory, predict_pipeline
 from lira_export.recipes import HOW, RECIPES, Recipe
 from lira_runtime.interface import TEXT_ENCODER
-from lira_runtime.manifest import TargetName, WeightsMode
+from lira_runtime.manifest import WEIGHTS_MODES, TargetName, WeightsMode
 from lira_runtime.memory.budget import megabytes
-from lira_runtime.memory.profile import STAGES, WEIGHTS_MODES, shown
+from lira_runtime.memory.profile import STAGES, shown
 
 LOSSES = "losses.toml"
 HEAD = ("px", "recipe", "weights", "predicted peak", "in the", "expected dB", "")

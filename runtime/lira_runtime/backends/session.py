@@ -4,17 +4,15 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import onnxruntime as ort
 
 from lira_runtime.backends.processor import default_threads, on_battery
 from lira_runtime.errors import BadInput, DamagedBundle, LiRAError, OverBudget
+from lira_runtime.manifest import WEIGHTS_MODES, WeightsMode
 
 _FATAL_ONLY = 4  # our own one sentence replaces the library's log
 MAX_THREADS = 256
-WeightsMode = Literal["packed", "mapped", "streamed"]
-WEIGHTS_MODES: tuple[WeightsMode, ...] = get_args(WeightsMode)
 
 
 @dataclass(frozen=True)

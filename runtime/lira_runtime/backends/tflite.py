@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from lira_runtime.backends.packed import packed_folder
 from lira_runtime.backends.processor import default_threads
-from lira_runtime.backends.session import SessionSettings, WeightsMode, first_line_of, ran_out_of_memory
+from lira_runtime.backends.session import SessionSettings, first_line_of, ran_out_of_memory
 from lira_runtime.errors import BadInput, DamagedBundle, LiRAError, OverBudget
 from lira_runtime.interface import TensorSpec
-from lira_runtime.manifest import Graph
+from lira_runtime.manifest import Graph, WeightsMode
 
 IN_MEMORY = ":memory"
 """LiteRT's name for a cache that is no file: signatures share packed weights, and the file's pages are let go."""
