@@ -37,8 +37,8 @@ class StageRun(Struct, frozen=True):
 
     @property
     def peak_bytes(self) -> int:
-        """The most over the idle process."""
-        return max(self.load_peak, self.run_peak) - self.idle
+        """The most over the idle process. The kernel keeps its mark by counters that lag by some pages."""
+        return max(self.load_peak, self.loaded, self.run_peak, self.held) - self.idle
 
     @property
     def loaded_bytes(self) -> int:
