@@ -25,7 +25,7 @@ MOST_PX = 1 << 16
 
 SEED_NOTICE = """\
 ************************************************************************
-*  NO WEIGHTS: this model is built at random from seed {seed:<20}*
+*  NO WEIGHTS: this model is random, from seed {seed:<24}*
 *  Its pictures are noise. Give --checkpoint DIR to export a trained   *
 *  model; sizes, speed and memory are those of the real one.           *
 ************************************************************************"""
