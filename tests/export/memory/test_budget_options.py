@@ -93,7 +93,7 @@ def test_what_a_budget_cannot_be_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("budget", "chosen"), [("1GB", ("fp32", "packed", (64,))), ("110MB", ("fp32", "streamed", (64,)))]
+    ("budget", "chosen"), [("1GB", ("int8", "packed", (64,))), ("97MB", ("int8", "streamed", (64,)))]
 )
 def test_what_is_chosen_is_what_is_ordered(
     budget: str,

@@ -2,7 +2,17 @@
 
 import pytest
 
-from lira_export.memory.fit import Candidate, cheapest_change, choose, losses, nearest_miss, over_budget, table
+from lira_export.memory import fit
+from lira_export.memory.fit import (
+    Candidate,
+    candidates,
+    cheapest_change,
+    choose,
+    losses,
+    nearest_miss,
+    over_budget,
+    table,
+)
 from lira_export.memory.predict import PipelineMemory, StageMemory
 from lira_export.recipes import HOW, RECIPES
 from lira_runtime.manifest import WeightsMode
@@ -44,6 +54,20 @@ def test_the_first_that_fits_is_chosen(budget: int, chosen: tuple[int, str, str]
     found = choose(FOUND, budget * MB)
     assert found is not None
     assert (found.resolution, found.recipe.name, found.weights) == chosen
+
+
+def test_no_visible_loss_comes_first_then_speed_then_the_default_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX's recipes all keep 40 dB and more; TFLite's int4 does not, and so comes after every mode of the others."""
+    memory = candidate(64, "int8", "packed", 100).memory
+    monkeypatch.setattr(fit, "predict_pipeline", lambda networks, load: memory)
+    onnx = [(each.resolution, each.recipe.name, each.weights) for each in candidates({512: [], 256: []}, "onnx")]
+    assert onnx[0] == (512, "int8", "packed")
+    modes = [mode for side, _, mode in onnx if side == 512]
+    assert modes == [mode for mode in ("packed", "mapped", "streamed") for _ in HOW["onnx"]]
+    assert {side for side, _, _ in onnx[: len(onnx) // 2]} == {512}
+    tflite = [(each.recipe.name, each.weights) for each in candidates({512: []}, "tflite")]
+    assert tflite[-2:] == [("int4", "packed"), ("int4", "mapped")] and "int4" not in {name for name, _ in tflite[:-2]}
+    assert [each.recipe.name for each in candidates({512: []}, "onnx", ("fp32",), ("streamed",))] == ["fp32"]
 
 
 def test_a_budget_that_nothing_meets_names_the_nearest() -> None:
