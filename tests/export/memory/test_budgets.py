@@ -1,19 +1,22 @@
 """budgets.toml: read, and held against bundles."""
 
 import json
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lira.latents import LATENT_KINDS
+from lira.latents import LATENT_KINDS, latent_kind
 from lira.presets import PRESETS
 from lira_export.memory import budgets
 from lira_export.memory.budgets import Line, read_budgets, report
+from lira_export.memory.fit import networks_of
+from lira_export.memory.predict import Load, predict_pipeline
+from lira_export.memory.shapes import shape_models
+from lira_export.recipes import RECIPES
 from lira_runtime.errors import BadInput
 
-COMMITTED = Path(__file__).parents[3] / "budgets.toml"
+COMMITTED = read_budgets(Path(__file__).parents[3] / "budgets.toml")
 MB = 1_000_000
 Run = Callable[..., tuple[int, str, str]]
 
@@ -74,10 +77,26 @@ def test_a_missing_file_is_said() -> None:
 
 
 def test_the_committed_budgets_name_what_there_is() -> None:
-    found = read_budgets(COMMITTED)
-    for place in found:
+    for place in COMMITTED:
         preset, target, latent, side = place.split(".")
         assert preset in PRESETS and target in ("onnx", "tflite")
         LATENT_KINDS[latent].shape(int(side), int(side))
-    assert {"small", "tiny"} <= {place.split(".")[0] for place in found}
-    assert tomllib.loads(COMMITTED.read_text())
+    assert {"small", "tiny"} <= {place.split(".")[0] for place in COMMITTED}
+
+
+@pytest.mark.parametrize(
+    ("preset", "latent"), sorted({(parts[0], parts[2]) for parts in (place.split(".") for place in COMMITTED)})
+)
+def test_a_committed_budget_is_no_less_than_is_predicted_and_hardly_more(preset: str, latent: str) -> None:
+    """So that a line that was mistyped, or is never measured, does not let anything through."""
+    amounts = {
+        (target, int(side)): amount
+        for place, amount in COMMITTED.items()
+        for named, target, kind, side in [place.split(".")]
+        if (named, kind) == (preset, latent)
+    }
+    sides = sorted({side for _, side in amounts})
+    networks = networks_of(shape_models(preset, latent_kind(latent), "vit-l-14", sides[-1]), sides)
+    for (target, side), amount in amounts.items():
+        predicted = predict_pipeline(networks[side], Load(target, RECIPES["int8"])).peak  # type: ignore[arg-type]
+        assert 0.8 * amount <= predicted <= amount, f"{target} at {side} px: {predicted / MB:.0f} MB"
