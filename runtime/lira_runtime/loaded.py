@@ -42,8 +42,13 @@ class StageRun(Struct, frozen=True):
 
     @property
     def loaded_bytes(self) -> int:
-        """What stays of loading and running, over the idle process."""
+        """What stays of loading and running, the engine's workspace included, over the idle process."""
         return max(self.held - self.idle, 0)
+
+    @property
+    def unrun_bytes(self) -> int:
+        """What loading alone leaves, over the idle process: weights, records of the graph and the engine's code."""
+        return max(self.loaded - self.idle, 0)
 
 
 def main() -> None:
