@@ -91,6 +91,8 @@ def test_a_file_that_is_not_quantized_is_never_forgiven(
 @pytest.mark.parametrize(
     ("target", "place"),
     [
+        ("onnx", "lira_export.onnx.convert.torch.onnx.export"),
+        ("onnx", "lira_export.passes.simplify.onnxsim.simplify"),
         ("coreml", "lira_export.coreml.target.converted"),
         ("tflite", "lira_export.tflite.convert.litert_torch.signature"),
     ],

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lira_export.calibration import HiddenRanges, hidden_ranges
+from lira_export.failures import converter_log
 from lira_export.onnx.convert import to_onnx
 from lira_export.onnx.half import store_half
 from lira_export.onnx.inventory import read_inventory
@@ -63,10 +64,12 @@ def _traced(job: Job, resolution: Resolution) -> tuple[ir.Model, float]:
     job.say(f"{job.name}: tracing" + (f" at {resolution} px" if len(job.variants) > 1 else ""))
     with tempfile.TemporaryDirectory(dir=job.folder) as scratch:
         graph = Path(scratch) / "before.onnx"
-        model = to_onnx(job.variants[resolution])
+        with converter_log(job.name):
+            model = to_onnx(job.variants[resolution])
         save_alone(model, graph)
         before, nodes = _outputs(graph, samples), len(model.graph)
-        model = simplify(model)
+        with converter_log(job.name):
+            model = simplify(model)
         graph = Path(scratch) / "after.onnx"
         save_alone(model, graph)
         after = _outputs(graph, samples)
