@@ -11,6 +11,8 @@ from lira_runtime.memory.budget import megabytes
 from lira_runtime.memory.profile import PIPELINE, Asked, measure
 
 PROMPT, STEPS = "a red apple", 2
+MOST_ERROR = 0.15
+"""Of a prediction, from which on it is said: a bundle that was chosen by it may not be the best that fits."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Budget:
 
 
 def hold(folder: Path, budget: Budget, say: Callable[[str], None]) -> None:
-    """Run the whole pipeline of the bundle in `folder` in a fresh process.
+    """Run the whole pipeline of the bundle in `folder` in a fresh process; warn where it is not as it was predicted.
 
     Raises OverBudget where its peak resident memory is above the budget.
     """
@@ -33,6 +35,10 @@ def hold(folder: Path, budget: Budget, say: Callable[[str], None]) -> None:
         over = f"{megabytes(peak - budget.nbytes)} over the budget of {megabytes(budget.nbytes)}"
         raise OverBudget(f"{sentence}: {over}.")
     say(f"memory: {sentence}, the budget is {megabytes(budget.nbytes)}")
+    error = peak / budget.predicted - 1
+    if abs(error) > MOST_ERROR:
+        differs = f"{abs(error):.0%} {'more' if error > 0 else 'less'} memory than was predicted"
+        say(f"WARNING: the pipeline takes {differs}; another recipe, loading mode or size may be the best that fits.")
 
 
 def measured_peak(folder: Path, resolution: int | None = None) -> int:

@@ -136,18 +136,34 @@ def test_what_is_chosen_is_exported_measured_and_written_down(tmp_path: Path, ru
 def test_a_written_bundle_is_run_whole_in_a_process_of_its_own(toy_bundle: Path) -> None:
     said: list[str] = []
     hold(toy_bundle, Budget(1000 * MB, 70 * MB), said.append)
-    (taken,) = (int(line.split(" MB")[0].split()[-1]) for line in said)
+    taken = int(said[0].split(" MB")[0].split()[-1])
     assert 30 < taken < 400
     with pytest.raises(OverBudget, match="over the budget of 20 MB"):
         hold(toy_bundle, Budget(20 * MB, 70 * MB), said.append)
 
 
-def test_a_pipeline_that_takes_more_than_its_budget_is_refused(
-    toy_bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pipeline_that_takes_more_than_its_budget_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held, "measured_peak", lambda folder: 120 * MB)
     said: list[str] = []
-    hold(toy_bundle, Budget(120 * MB, 110 * MB), said.append)
+    hold(tmp_path, Budget(120 * MB, 110 * MB), said.append)
     assert said == ["memory: the whole pipeline takes 120 MB, 110 MB were predicted, the budget is 120 MB"]
     with pytest.raises(OverBudget, match="takes 120 MB, 110 MB were predicted: 20 MB over the budget of 100 MB"):
-        hold(toy_bundle, Budget(100 * MB, 110 * MB), said.append)
+        hold(tmp_path, Budget(100 * MB, 110 * MB), said.append)
+
+
+@pytest.mark.parametrize(
+    ("peak", "warnings"),
+    [
+        (114, []),
+        (116, ["WARNING: the pipeline takes 16% more memory than was predicted"]),
+        (86, []),
+        (84, ["WARNING: the pipeline takes 16% less memory than was predicted"]),
+    ],
+)
+def test_a_prediction_that_was_far_off_is_said_aloud_even_within_the_budget(
+    peak: int, warnings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "measured_peak", lambda folder: peak * MB)
+    said: list[str] = []
+    hold(tmp_path, Budget(1000 * MB, 100 * MB), said.append)
+    assert [line.partition(";")[0] for line in said[1:]] == warnings
