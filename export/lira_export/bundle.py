@@ -13,6 +13,7 @@ from lira_export.drawing import draw
 from lira_export.drift import drift_db, picture_psnr_db
 from lira_export.empty_prompt import write_empty_prompt
 from lira_export.gates import MOST_DB, inspect, measure_parity
+from lira_export.golden import write_golden
 from lira_export.memory.held import Budget, hold
 from lira_export.memory.network import Network
 from lira_export.memory.predict import Load, predict_stage
@@ -20,9 +21,10 @@ from lira_export.recipes import Recipe
 from lira_export.references import DRAWN, References
 from lira_export.target import Job, Resolution, Say, Target
 from lira_runtime import manifest
-from lira_runtime.bundle import Bundle
+from lira_runtime.bundle import Bundle, read_tensor
 from lira_runtime.errors import ParityLost
 from lira_runtime.files import atomic_directory, sha256_of
+from lira_runtime.golden import GoldenInputs
 from lira_runtime.interface import COMPONENTS, IMAGE_ENCODER, TEXT_ENCODER
 from lira_runtime.loaded import StageRun
 from lira_runtime.manifest import WeightsMode
@@ -64,10 +66,12 @@ def write_bundle(order: Order, references: References, say: Say) -> manifest.Man
         for name in (*order.components, *([IMAGE_ENCODER] if models.image_encoder is not None else [])):
             entries.append(_write_component(order, references, name, folder, say))
             say(_summary(entries[-1]))
-        empty_prompt = None
+        tokenizer, empty_prompt = _write_tokenizer(folder), None
         if TEXT_ENCODER in order.components:
             empty_prompt = write_empty_prompt(folder, entries[0].graphs[0], order.target.backend())
-        written = _manifest(order, references, tuple(entries), _write_tokenizer(folder), empty_prompt)
+        golden_inputs = _golden_inputs(folder, tokenizer, empty_prompt)
+        components = write_golden(folder, entries, order.target.backend(), golden_inputs)
+        written = _manifest(order, references, components, tokenizer, empty_prompt)
         manifest.save(written, folder)
         if not written.partial:
             say("trajectory: drawing with the bundle and with the eager models")
@@ -199,6 +203,13 @@ def _write_tokenizer(folder: Path) -> manifest.FileEntry:
     path = folder / TOKENIZER_FILE
     ClipTokenizer.vendored().save(path)
     return _entry(path, folder)
+
+
+def _golden_inputs(
+    folder: Path, tokenizer: manifest.FileEntry, empty_prompt: manifest.TensorFile | None
+) -> GoldenInputs:
+    states = None if empty_prompt is None else read_tensor(folder, empty_prompt)
+    return GoldenInputs(ClipTokenizer.load(folder / tokenizer.path), states)
 
 
 def _entry(path: Path, folder: Path) -> manifest.FileEntry:

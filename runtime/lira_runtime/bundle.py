@@ -12,7 +12,7 @@ from lira_runtime import manifest as manifest_module
 from lira_runtime.errors import BadInput, DamagedBundle
 from lira_runtime.files import MANIFEST_NAME, sha256_of
 from lira_runtime.interface import COMPONENTS
-from lira_runtime.manifest import Component, FileEntry, Graph, Manifest
+from lira_runtime.manifest import Component, FileEntry, Graph, Manifest, TensorFile
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,20 @@ class Bundle:
         entry = self.manifest.empty_prompt
         if entry is None:
             raise BadInput(f"the bundle {self.path} holds no text states of the empty prompt.")
-        states = np.fromfile(self.path / entry.path, dtype="<f4").astype(np.float32).reshape(entry.shape)
-        if not np.isfinite(states).all():
-            raise DamagedBundle(f"{entry.path} holds values that are not finite numbers.")
-        return states
+        return read_tensor(self.path, entry)
 
     def require_whole(self) -> None:
         """Raise BadInput unless all three components are present."""
         for name in COMPONENTS:
             self.component(name)
+
+
+def read_tensor(directory: Path, entry: TensorFile) -> NDArray[np.float32]:
+    """Read a tensor that lies in a bundle's directory; raises DamagedBundle where it is not finite."""
+    values = np.fromfile(directory / entry.path, dtype="<f4").astype(np.float32).reshape(entry.shape)
+    if not np.isfinite(values).all():
+        raise DamagedBundle(f"{entry.path} holds values that are not finite numbers.")
+    return values
 
 
 def _check_file(directory: Path, entry: FileEntry) -> None:

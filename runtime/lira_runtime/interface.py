@@ -1,5 +1,6 @@
 """The components of a bundle and the tensors that each reads and returns, the same for every target."""
 
+import math
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -12,6 +13,8 @@ DENOISER = "denoiser"
 IMAGE_ENCODER = "image_encoder"
 """The optional fourth, for drawings that start from a picture; it runs between text encoder and denoiser."""
 PROMPT_TOKENS = 77
+MOST_GOLDEN_NUMBERS = 16_384
+"""Of a graph's output that a bundle stores; see `lira_runtime.golden`."""
 
 ComponentName = Literal["text_encoder", "denoiser", "decoder", "image_encoder"]
 Positive = Annotated[int, Meta(ge=1)]
@@ -52,3 +55,20 @@ def interface(latent_shape: tuple[int, int, int, int], scale: int, d_text: int) 
         "decoder": ((latent,), (image,)),
         IMAGE_ENCODER: ((image,), (latent,)),
     }
+
+
+def golden_stride(count: int) -> int:
+    """k: of an output of `count` numbers every k-th is stored.
+
+    The least that leaves at most `MOST_GOLDEN_NUMBERS` and has no divisor in common with `count`: no column is missed.
+    """
+    k = max(1, math.ceil(count / MOST_GOLDEN_NUMBERS))
+    while math.gcd(k, count) > 1:
+        k += 1
+    return k
+
+
+def golden_count(output: TensorSpec) -> int:
+    """How many numbers of an output are stored."""
+    count = math.prod(output.shape)
+    return math.ceil(count / golden_stride(count))

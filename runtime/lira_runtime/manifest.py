@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from lira_runtime.errors import DamagedBundle
 from lira_runtime.files import MANIFEST_NAME, atomic_write
-from lira_runtime.interface import COMPONENTS, PROMPT_TOKENS, TEXT_ENCODER, interface
+from lira_runtime.interface import COMPONENTS, PROMPT_TOKENS, TEXT_ENCODER, golden_count, interface
 from lira_runtime.manifest_entries import (
     WEIGHTS_MODES,
     Component,
@@ -57,8 +57,8 @@ __all__ = [
     "validate",
 ]
 
-FORMAT_VERSION: Final = 4
-"""1 to 3 knew one graph a component, ONNX alone, or no memory by graph; no release wrote them."""
+FORMAT_VERSION: Final = 5
+"""1 to 4 knew one graph a component, ONNX alone, no memory by graph, or no golden outputs; no release wrote them."""
 MAX_MANIFEST_BYTES = 4 << 20
 
 
@@ -148,6 +148,9 @@ def _check_component(manifest: Manifest, component: Component, d_text: int) -> N
         tensors = interface(shape, manifest.latent.scale, d_text)[component.name]
         if (graph.inputs, graph.outputs) != tensors:
             raise DamagedBundle(f"the tensors of {component.name} are not those of a LiRA {component.name}.")
+        golden, count = graph.golden, golden_count(graph.outputs[0])
+        if golden is not None and (golden.shape, golden.bytes) != ((count,), 4 * count):
+            raise DamagedBundle(f"the golden output of {component.name} does not have the shape of a golden output.")
 
 
 def _check_empty_prompt(manifest: Manifest, d_text: int) -> None:

@@ -55,7 +55,8 @@ class Graph(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     path: the file to open, or the folder of a Core ML package. entry: the function (Core ML) or signature (TFLite) in
     it; "main" for ONNX. resolution: side of the picture in px, null where the component knows no picture. memory: null
-    where the exporter neither predicted nor measured it.
+    where the exporter neither predicted nor measured it. golden: the part of the first output that is stored of its
+    golden run (`lira_runtime.golden`), null where the exporter did not run it.
     """
 
     path: Annotated[str, Meta(min_length=1, max_length=255)]
@@ -64,6 +65,7 @@ class Graph(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     inputs: Annotated[tuple[TensorSpec, ...], Meta(min_length=1)]
     outputs: Annotated[tuple[TensorSpec, ...], Meta(min_length=1)]
     memory: Memory | None = None
+    golden: TensorFile | None = None
 
 
 class Parity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -160,7 +162,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     runtime loads them where nobody says otherwise; see `WeightsMode`.
     """
 
-    format_version: Literal[4]
+    format_version: Literal[5]
     target: TargetName
     requires: Text | None = None
     preset: Text
@@ -186,5 +188,6 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         yield self.tokenizer
         for component in self.components:
             yield from component.files
+            yield from (graph.golden for graph in component.graphs if graph.golden is not None)
         if self.empty_prompt is not None:
             yield self.empty_prompt

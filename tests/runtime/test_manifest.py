@@ -46,7 +46,7 @@ def _example(names: tuple[str, ...] = COMPONENTS, resolutions: tuple[int, ...] =
         }
 
     return {
-        "format_version": 4,
+        "format_version": 5,
         "target": "onnx",
         "preset": "nano",
         "latent": {"name": "f8c4", "channels": 4, "scale": 2, "patch_size": 2},
@@ -171,10 +171,22 @@ def test_what_is_not_a_manifest_is_refused(data: bytes) -> None:
         m.decode(data)
 
 
-@pytest.mark.parametrize(("version", "hint"), [(1, "export the bundle again"), (3, "again"), (5, "a newer LiRA")])
+@pytest.mark.parametrize(("version", "hint"), [(1, "export the bundle again"), (4, "again"), (6, "a newer LiRA")])
 def test_another_format_is_named_even_with_unknown_fields_and_what_to_do_is_said(version: int, hint: str) -> None:
     with pytest.raises(DamagedBundle, match=f"format version {version}.*{hint}"):
         _decode({"format_version": version, "something": "else"})
+
+
+@pytest.mark.parametrize("change", [{}, {"shape": [255]}, {"shape": [1, 256]}, {"bytes": 1020}, {"path": "../g.f32"}])
+def test_a_golden_output_is_a_file_of_as_many_numbers_as_its_rule_says(change: dict[str, Any]) -> None:
+    example = _example()
+    golden = {"path": "golden.f32", "bytes": 1024, "sha256": "12" * 32, "shape": [256], "dtype": "float32", **change}
+    example["components"][1]["graphs"][0]["golden"] = golden
+    if change:
+        with pytest.raises(DamagedBundle, match=r"golden output of denoiser|unsafe path"):
+            _decode(example)
+    else:
+        assert "golden.f32" in [entry.path for entry in _decode(example).files()]
 
 
 def test_a_graph_for_every_resolution_in_their_order() -> None:

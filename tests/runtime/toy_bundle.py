@@ -8,15 +8,19 @@ image_encoder, where asked for: the decoder's inverse on the means of 2 x 2 pixe
 """
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from lira_runtime import manifest as m
+from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.files import atomic_directory, sha256_of
+from lira_runtime.golden import GoldenInputs, golden_output
 from lira_runtime.interface import IMAGE_ENCODER, PROMPT_TOKENS, TensorSpec, interface
 from lira_runtime.tokenizer import ClipTokenizer
 
@@ -59,6 +63,8 @@ def write_toy_bundle(
         ClipTokenizer.vendored().save(directory / "tokenizer.json")
         components = tuple(_component(directory, name, body, resolutions) for name, body in bodies.items())
         tokenizer, empty_prompt = entry(directory / "tokenizer.json"), _empty_prompt(directory)
+        if np.isfinite(denoiser_gain):
+            components = _with_golden(directory, components)
         m.save(toy_manifest(components, tokenizer, empty_prompt, resolutions), directory)
 
 
@@ -93,17 +99,22 @@ def _empty_prompt(directory: Path) -> m.TensorFile:
     shares = ClipTokenizer.vendored().encode("").ids[..., None].astype(np.float32) / np.float32(49407)
     path = directory / "empty_prompt.f32"
     path.write_bytes((shares * TEXT_WEIGHTS).astype("<f4").tobytes())
+    return _tensor_file(path, TEXT_WEIGHTS.shape)
+
+
+def _tensor_file(path: Path, shape: tuple[int, ...]) -> m.TensorFile:
     file = entry(path)
-    return m.TensorFile(path=file.path, bytes=file.bytes, sha256=file.sha256, shape=TEXT_WEIGHTS.shape, dtype="float32")
+    return m.TensorFile(path=file.path, bytes=file.bytes, sha256=file.sha256, shape=shape, dtype="float32")
 
 
 def _component(directory: Path, name: str, body: Callable[[int], _Body], resolutions: tuple[int, ...]) -> m.Component:
     """One graph for each resolution, the first called after the component alone; the text encoder has one in all."""
-    graphs, files = [], []
+    graphs, files, made = [], [], []
     for side in resolutions[:1] if name == "text_encoder" else resolutions:
         inputs, outputs = interface((1, CHANNELS, side // SCALE, side // SCALE), SCALE, D_TEXT)[name]
         stem = name if side == resolutions[0] else f"{name}-{side}"
-        files += _save_graph(directory, stem, inputs, outputs, body(side))
+        made.append(body(side))
+        files += _save_graph(directory, stem, inputs, outputs, made[-1])
         resolution = None if name == "text_encoder" else side
         graphs.append(m.Graph(path=f"{stem}.onnx", entry="main", resolution=resolution, inputs=inputs, outputs=outputs))
     return m.Component(
@@ -112,7 +123,30 @@ def _component(directory: Path, name: str, body: Callable[[int], _Body], resolut
         files=tuple(files),
         recipe="fp32",
         parity=m.Parity(float32_max_abs=0.0, psnr_db=200.0, cosine=1.0, threshold_db=90.0, passed=True),
-        contents=m.Contents(ops={}, products={}, weight_bytes={"float32": _BALLAST.nbytes}),
+        contents=_contents(*made[0]),
+    )
+
+
+def _contents(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> m.Contents:
+    sizes = Counter[str]()
+    for value in constants.values():
+        sizes[value.dtype.name] += value.nbytes
+    return m.Contents(ops=Counter(node.op_type for node in nodes), products={}, weight_bytes=sizes)
+
+
+def _with_golden(directory: Path, components: tuple[m.Component, ...]) -> tuple[m.Component, ...]:
+    inputs = GoldenInputs(
+        ClipTokenizer.vendored(), np.fromfile(directory / "empty_prompt.f32", "<f4").reshape(TEXT_WEIGHTS.shape)
+    )
+
+    def stored(graph: m.Graph) -> m.Graph:
+        path = directory / f"golden-{Path(graph.path).stem}.f32"
+        values = golden_output(OnnxBackend(), graph, directory, inputs)
+        path.write_bytes(values.astype("<f4").tobytes())
+        return msgspec.structs.replace(graph, golden=_tensor_file(path, values.shape))
+
+    return tuple(
+        msgspec.structs.replace(each, graphs=tuple(stored(graph) for graph in each.graphs)) for each in components
     )
 
 
