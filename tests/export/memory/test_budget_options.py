@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from lira.sources import Models
 from lira_export import bundle
 from lira_export.memory import held
 from lira_export.memory.held import Budget, hold
+from lira_export.onnx.target import OnnxTarget
+from lira_export.recipes import get_recipe
 from lira_export.references import References
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import OverBudget
+from lira_runtime.manifest import Manifest
 from lira_runtime.memory.budget import parse_bytes
 
 SMALL = ["--target", "onnx", "--config", "nano", "--latent", "f8c4", "--resolution", "64", "--text-encoder", "demo"]
@@ -115,6 +119,28 @@ def test_what_is_chosen_is_what_is_ordered(
     (line,) = (line for line in stdout.splitlines() if line.endswith("chosen"))
     assert line.split()[1:3] == list(chosen[:2])
     assert found.budget is not None and found.budget.predicted < found.budget.nbytes == parse_bytes(budget)
+
+
+def test_what_was_written_for_a_budget_is_measured_before_it_is_left_in_place(
+    small_models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decoder alone, which is written in seconds; the first time it takes twice what it may."""
+    taken, measured, said = [2000 * MB, 500 * MB], list[Manifest](), list[str]()
+
+    def measure(folder: Path) -> int:
+        measured.append(Bundle.open(folder).manifest)
+        return taken[len(measured) - 1]
+
+    monkeypatch.setattr(held, "measured_peak", measure)
+    out, budget = tmp_path / "bundle", Budget(1000 * MB, 500 * MB)
+    order = bundle.Order("nano", OnnxTarget(), get_recipe("fp32", "onnx"), out, ("decoder",), budget=budget)
+    references = References(small_models, (64,))
+    with pytest.raises(OverBudget, match="takes 2000 MB, 500 MB were predicted: 1000 MB over"):
+        bundle.write_bundle(order, references, said.append)
+    assert list(tmp_path.iterdir()) == [] and [part.name for part in measured[0].components] == ["decoder"]
+    bundle.write_bundle(order, references, said.append)
+    assert Bundle.open(out).manifest == measured[1]
+    assert said[-1] == "memory: the whole pipeline takes 500 MB, 500 MB were predicted, the budget is 1000 MB"
 
 
 @pytest.mark.slow
