@@ -71,6 +71,19 @@ def test_a_dry_run_over_the_budget_names_stage_overshoot_and_change(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("no_conversion")
+@pytest.mark.parametrize(
+    ("sides", "budget", "change"),
+    [("1024", "150MB", "--resolution 512,"), ("1024,768", "190MB", "--resolution 768,")],
+)
+def test_a_dry_run_proposes_half_the_size_and_the_other_sizes_that_were_named(
+    sides: str, budget: str, change: str, tmp_path: Path, run_export: Run
+) -> None:
+    arguments = (*SMALL, "--resolution", sides, "--dry-run", "--budget", budget, "--out", str(tmp_path / "b"))
+    code, _, err = run_export(*arguments)
+    assert code == 3 and f"the cheapest change that would fit is {change} predicted at " in err.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("no_conversion")
 def test_a_budget_that_nothing_meets_ends_before_anything_is_converted(tmp_path: Path, run_export: Run) -> None:
     code, stdout, err = run_export(*SMALL, "--budget", "20MB", "--out", str(tmp_path / "bundle"))
     assert code == 3 and list(tmp_path.iterdir()) == []
@@ -97,10 +110,18 @@ def test_what_a_budget_cannot_be_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("budget", "chosen"), [("1GB", ("int8", "packed", (64,))), ("97MB", ("int8", "streamed", (64,)))]
+    ("budget", "narrowed", "chosen"),
+    [
+        ("1GB", (), ("int8", "packed", (64,))),
+        ("97MB", (), ("int8", "streamed", (64,))),
+        ("1GB", ("--recipe", "fp32", "--weights", "mapped"), ("fp32", "mapped", (64,))),
+        ("150MB", ("--resolution", "1024,64"), ("int8", "packed", (64,))),
+    ],
+    ids=lambda each: "-".join(map(str, each)) if isinstance(each, tuple) else each,
 )
 def test_what_is_chosen_is_what_is_ordered(
     budget: str,
+    narrowed: tuple[str, ...],
     chosen: tuple[str, str, tuple[int, ...]],
     tmp_path: Path,
     run_export: Run,
@@ -113,9 +134,10 @@ def test_what_is_chosen_is_what_is_ordered(
         raise OverBudget("far enough.")
 
     monkeypatch.setattr(bundle, "write_bundle", order)
-    code, stdout, _ = run_export(*SMALL, "--budget", budget, "--out", str(tmp_path / "bundle"))
+    code, stdout, _ = run_export(*SMALL, *narrowed, "--budget", budget, "--out", str(tmp_path / "bundle"))
     ((found, references),) = ordered
     assert code == 3 and (found.recipe.name, found.weights, references.resolutions) == chosen
+    assert references.models.resolution == 64
     (line,) = (line for line in stdout.splitlines() if line.endswith("chosen"))
     assert line.split()[1:3] == list(chosen[:2])
     assert found.budget is not None and found.budget.predicted < found.budget.nbytes == parse_bytes(budget)
