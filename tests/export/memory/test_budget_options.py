@@ -8,16 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lira.sources import Models
 from lira_export import bundle
-from lira_export.memory import held
-from lira_export.memory.held import Budget, hold
-from lira_export.onnx.target import OnnxTarget
-from lira_export.recipes import get_recipe
 from lira_export.references import References
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import OverBudget
-from lira_runtime.manifest import Manifest
 from lira_runtime.memory.budget import parse_bytes
 
 SMALL = ["--target", "onnx", "--config", "nano", "--latent", "f8c4", "--resolution", "64", "--text-encoder", "demo"]
@@ -143,28 +137,6 @@ def test_what_is_chosen_is_what_is_ordered(
     assert found.budget is not None and found.budget.predicted < found.budget.nbytes == parse_bytes(budget)
 
 
-def test_what_was_written_for_a_budget_is_measured_before_it_is_left_in_place(
-    small_models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The decoder alone, which is written in seconds; the first time it takes twice what it may."""
-    taken, measured, said = [2000 * MB, 500 * MB], list[Manifest](), list[str]()
-
-    def measure(folder: Path) -> int:
-        measured.append(Bundle.open(folder).manifest)
-        return taken[len(measured) - 1]
-
-    monkeypatch.setattr(held, "measured_peak", measure)
-    out, budget = tmp_path / "bundle", Budget(1000 * MB, 500 * MB)
-    order = bundle.Order("nano", OnnxTarget(), get_recipe("fp32", "onnx"), out, ("decoder",), budget=budget)
-    references = References(small_models, (64,))
-    with pytest.raises(OverBudget, match="takes 2000 MB, 500 MB were predicted: 1000 MB over"):
-        bundle.write_bundle(order, references, said.append)
-    assert list(tmp_path.iterdir()) == [] and [part.name for part in measured[0].components] == ["decoder"]
-    bundle.write_bundle(order, references, said.append)
-    assert Bundle.open(out).manifest == measured[1]
-    assert said[-1] == "memory: the whole pipeline takes 500 MB, 500 MB were predicted, the budget is 1000 MB"
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="weights are streamed on Linux")
 def test_what_is_chosen_is_exported_measured_and_written_down(tmp_path: Path, run_export: Run) -> None:
@@ -178,40 +150,3 @@ def test_what_is_chosen_is_exported_measured_and_written_down(tmp_path: Path, ru
     taken, predicted = (int(line.split(" MB")[at].split()[-1]) for at in (0, 1))
     assert taken == pytest.approx(predicted, rel=0.3)
     assert not [path for path in out.iterdir() if path.is_dir()], "what was packed to measure is gone"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is Linux's")
-def test_a_written_bundle_is_run_whole_in_a_process_of_its_own(toy_bundle: Path) -> None:
-    said: list[str] = []
-    hold(toy_bundle, Budget(1000 * MB, 70 * MB), said.append)
-    taken = int(said[0].split(" MB")[0].split()[-1])
-    assert 30 < taken < 400
-    with pytest.raises(OverBudget, match="over the budget of 20 MB"):
-        hold(toy_bundle, Budget(20 * MB, 70 * MB), said.append)
-
-
-def test_a_pipeline_that_takes_more_than_its_budget_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held, "measured_peak", lambda folder: 120 * MB)
-    said: list[str] = []
-    hold(tmp_path, Budget(120 * MB, 110 * MB), said.append)
-    assert said == ["memory: the whole pipeline takes 120 MB, 110 MB were predicted, the budget is 120 MB"]
-    with pytest.raises(OverBudget, match="takes 120 MB, 110 MB were predicted: 20 MB over the budget of 100 MB"):
-        hold(tmp_path, Budget(100 * MB, 110 * MB), said.append)
-
-
-@pytest.mark.parametrize(
-    ("peak", "warnings"),
-    [
-        (114, []),
-        (116, ["WARNING: the pipeline takes 16% more memory than was predicted"]),
-        (86, []),
-        (84, ["WARNING: the pipeline takes 16% less memory than was predicted"]),
-    ],
-)
-def test_a_prediction_that_was_far_off_is_said_aloud_even_within_the_budget(
-    peak: int, warnings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(held, "measured_peak", lambda folder: peak * MB)
-    said: list[str] = []
-    hold(tmp_path, Budget(1000 * MB, 100 * MB), said.append)
-    assert [line.partition(";")[0] for line in said[1:]] == warnings

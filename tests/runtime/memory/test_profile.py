@@ -1,5 +1,6 @@
 """Profiles of a toy bundle: its graphs weigh nothing, its pictures of 1024 px do."""
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -11,8 +12,10 @@ import pytest
 
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput
+from lira_runtime.manifest import WeightsMode
+from lira_runtime.memory import profile as memory_profile
 from lira_runtime.memory.child import Order
-from lira_runtime.memory.profile import Asked, Parts, Profile, measure, processes, profile
+from lira_runtime.memory.profile import STEADY_RUNS, Asked, Parts, Profile, measure, processes, profile
 from lira_runtime.memory.reading import Reading
 from lira_runtime.memory.watch import Phase, Sample, Watched, watch
 from lira_runtime.progress import Progress
@@ -103,6 +106,28 @@ def test_what_is_kept_loaded_is_still_there_at_the_end(bundle: Bundle, large_pip
     kept = measure(bundle, asked(SIDE, keep_loaded=True), "pipeline")
     latent = 4 * 512 * 512 * 4
     assert kept.phase("denoiser").after.resident > large_pipeline.phase("denoiser").after.resident + latent
+
+
+@pytest.mark.parametrize(
+    ("weights", "name", "orders"),
+    [
+        ("packed", "denoiser", [("denoiser", STEADY_RUNS)]),
+        ("mapped", "denoiser", [("denoiser", None), ("denoiser", STEADY_RUNS)]),
+        ("streamed", "pipeline", [*((stage, None) for stage in STAGES), ("", None)]),
+    ],
+)
+def test_a_load_that_packs_into_the_cache_is_not_the_one_that_is_measured(
+    weights: WeightsMode,
+    name: str,
+    orders: list[tuple[str, int | None]],
+    bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[Order] = []
+    monkeypatch.setattr(memory_profile, "watch_order", lambda name, order: given.append(order) or len(given))
+    assert measure(bundle, dataclasses.replace(asked(), weights=weights), name) == len(orders)
+    assert [(order.stage, order.runs) for order in given] == orders
+    assert {order.weights for order in given} == {weights}
 
 
 def test_a_prompt_that_is_too_long_is_refused_in_the_pipelines_words(bundle: Bundle) -> None:
