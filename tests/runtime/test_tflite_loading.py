@@ -38,6 +38,7 @@ import msgspec, numpy as np
 from lira_runtime.backends.choose import backend_for
 from lira_runtime.backends.session import SessionSettings
 from lira_runtime.manifest import Graph
+from lira_runtime.memory.meter import release
 
 def status():
     return {name: 1024 * int(Path("/proc/self/status").read_text().split(name + ":")[1].split()[0])
@@ -51,7 +52,10 @@ backend.unload()
 before = status()
 backend.load(graph, folder)
 np.save(folder / f"{weights}.npy", backend.run({"x": x})["y"])
-print(json.dumps({name: held - before[name] for name, held in status().items()}))
+loaded = status()
+backend.unload()
+release()
+print(json.dumps([{name: held - before[name] for name, held in each.items()} for each in (loaded, status())]))
 """
 
 
@@ -73,7 +77,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def measured(folder: Path, weights: str) -> dict[str, int]:
+def measured(folder: Path, weights: str) -> list[dict[str, int]]:
+    """What a process takes on, in bytes, with the graph loaded and after it was unloaded."""
     run = subprocess.run(
         [sys.executable, "-c", MEASURE, msgspec.json.encode(GRAPH).decode(), str(folder), weights],
         env={**os.environ, "PYTHONPATH": str(RUNTIME), CACHE_VARIABLE: str(folder / "cache")},
@@ -81,18 +86,20 @@ def measured(folder: Path, weights: str) -> dict[str, int]:
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    found: dict[str, int] = json.loads(run.stdout)
+    found: list[dict[str, int]] = json.loads(run.stdout)
     return found
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells anonymous from mapped")
-def test_mapped_weights_are_pages_of_the_cache_file(folder: Path) -> None:
-    packed, mapped = measured(folder, "packed"), measured(folder, "mapped")
+def test_mapped_weights_are_pages_of_the_cache_file_and_unloading_frees_either_kind(folder: Path) -> None:
+    (packed, *after_packed), (mapped, *after_mapped) = measured(folder, "packed"), measured(folder, "mapped")
     assert packed["RssShmem"] + packed["RssAnon"] > WEIGHT.nbytes
     assert mapped["RssShmem"] + mapped["RssAnon"] < WEIGHT.nbytes / 2 and mapped["RssFile"] > WEIGHT.nbytes
     found = {mode: np.load(folder / f"{mode}.npy") for mode in ("packed", "mapped")}
     assert np.array_equal(found["packed"], found["mapped"])
     np.testing.assert_allclose(found["packed"], np.tanh(X.astype(np.float64)) @ WEIGHT.T, atol=1e-4)
+    for unloaded in (*after_packed, *after_mapped):
+        assert sum(unloaded.values()) < WEIGHT.nbytes / 4
 
 
 def test_a_spoilt_cache_file_is_not_believed(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
