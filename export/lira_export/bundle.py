@@ -12,7 +12,7 @@ from lira_export.components import Component, build_components
 from lira_export.drawing import draw
 from lira_export.drift import drift_db, picture_psnr_db
 from lira_export.empty_prompt import write_empty_prompt
-from lira_export.gates import MOST_DB, inspect, measure_parity
+from lira_export.gates import MOST_DB, check_files, inspect, measure_parity
 from lira_export.golden import write_golden
 from lira_export.memory.held import Budget, hold
 from lira_export.memory.network import Network
@@ -96,10 +96,11 @@ def _write_component(order: Order, references: References, name: str, folder: Pa
         say,
     )
     written = order.target.write(job)
+    inventories = check_files(order.target, job, written)  # first: it names an op that nothing here may run
     parity = measure_parity(order.target, job, written)
     lost = f"{name}: recipe {order.recipe.name} keeps {parity.psnr_db:.1f} dB against eager"
     _judge(parity.passed, f"{lost}, {parity.threshold_db:.0f} dB are needed.", order, say)
-    inspected = inspect(order.target, job, written, order.weights)
+    inspected = inspect(order.target, job, written, inventories, order.weights)
     return manifest.Component(
         name=name,  # type: ignore[arg-type]
         graphs=tuple(

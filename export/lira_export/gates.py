@@ -1,6 +1,6 @@
 """What stops an export: a component that is not the eager model's, or whose weights are still float."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lira_export.guard import check_lowering
@@ -8,7 +8,7 @@ from lira_export.loaded import run_stage
 from lira_export.parity import cosine, outputs_of, psnr_db
 from lira_export.recipes import Recipe
 from lira_export.target import Inventory, Job, Target, Written
-from lira_runtime.errors import ParityLost
+from lira_runtime.errors import DamagedBundle, ParityLost
 from lira_runtime.interface import IMAGE_ENCODER
 from lira_runtime.loaded import StageRun
 from lira_runtime.manifest import Contents, Parity, TargetName, WeightsMode
@@ -23,12 +23,31 @@ UNPACKED: Mapping[TargetName, tuple[str, ...]] = {"onnx": ("decoder", IMAGE_ENCO
 """Networks of convolutions, which run in float32: ONNX Runtime unpacks their int8 weights when it loads them."""
 
 
+def check_files(target: Target, job: Job, written: Written) -> tuple[Inventory, ...]:
+    """Read what the files of each graph hold.
+
+    Raises ParityLost where one holds what the guard forbids, or is not quantized as it should be.
+    """
+    inventories = tuple(target.inventory(graph, job.folder) for graph in written.graphs)
+    for inventory in inventories:
+        check_lowering(target.name, job.name, inventory)
+        check_quantized(job.name, job.recipe, inventory)
+    return inventories
+
+
 def measure_parity(target: Target, job: Job, written: Written) -> Parity:
-    """Run the files written on every sample, at every resolution."""
+    """Run the files written on every sample, at every resolution.
+
+    Raises ParityLost where one cannot be run, which no order forgives.
+    """
     backend, found = target.backend(), []
     for graph in written.graphs:
         samples = job.samples[graph.resolution]
-        for output, sample in zip(outputs_of(backend, graph, job.folder, samples), samples, strict=True):
+        try:
+            outputs = outputs_of(backend, graph, job.folder, samples)
+        except DamagedBundle as error:
+            raise ParityLost(f"{job.name}: {error}") from error
+        for output, sample in zip(outputs, samples, strict=True):
             found.append((psnr_db(output, sample.reference), cosine(output, sample.reference)))
     psnr, angle = (min(column) for column in zip(*found, strict=True))
     threshold = job.recipe.least_psnr_db[job.name]
@@ -49,15 +68,13 @@ class Inspected:
     runs: tuple[StageRun | None, ...]
 
 
-def inspect(target: Target, job: Job, written: Written, weights: WeightsMode = "packed") -> Inspected:
-    """Read what the files hold, and load them as `weights` says.
+def inspect(
+    target: Target, job: Job, written: Written, inventories: Sequence[Inventory], weights: WeightsMode = "packed"
+) -> Inspected:
+    """Load the files, of which `check_files` found `inventories`, as `weights` says.
 
-    Raises ParityLost where they are not quantized, or not lowered, as they should be.
+    Raises ParityLost where the runtime unpacks what they hold.
     """
-    inventories = [target.inventory(graph, job.folder) for graph in written.graphs]
-    for inventory in inventories:
-        check_lowering(target.name, job.name, inventory)
-        check_quantized(job.name, job.recipe, inventory)
     first = inventories[0]
     runs = tuple(run_stage(target.name, graph, job.folder, weights) for graph in written.graphs)
     if runs[0] is not None and job.name not in UNPACKED.get(target.name, ()):

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lira_export import gates
-from lira_export.gates import check_loaded, check_quantized, inspect, measure_parity
+from lira_export.gates import check_files, check_loaded, check_quantized, inspect, measure_parity
 from lira_export.loaded import run_stage
 from lira_export.parity import Sample
 from lira_export.recipes import RECIPES, get_recipe
@@ -127,7 +127,7 @@ GOOD = Inventory(Counter(CONV_2D=3), Counter(int8=3), Counter(int8=8), Counter(i
 def test_every_resolution_passes_every_gate_of_its_file(change: dict[str, Any], sentence: str, side: int) -> None:
     bad = {each: replace(GOOD, **(change if each == side else {})) for each in SIDES}
     with pytest.raises(ParityLost, match=f"decoder: .*{sentence}"):
-        inspect(HandMade(inventories=bad), hand_made_job({}), Written(GRAPHS, ()))  # type: ignore[arg-type]
+        check_files(HandMade(inventories=bad), hand_made_job({}), Written(GRAPHS, ()))  # type: ignore[arg-type]
 
 
 BIG = replace(GOOD, weight_elements=Counter(int8=25_000_000))
@@ -145,7 +145,8 @@ def test_memory_is_measured_once_the_file_passes_and_a_large_workspace_is_no_fau
     run = stage(loaded=40_000_000, held=336_000_000)
     monkeypatch.setattr(gates, "run_stage", lambda name, graph, folder, weights: run)
     written = Written(GRAPHS, (), kept_float32=("a tensor",))
-    inspected = inspect(HandMade(inventories=dict.fromkeys(SIDES, BIG)), hand_made_job({}), written)  # type: ignore[arg-type]
+    target, job = HandMade(inventories=dict.fromkeys(SIDES, BIG)), hand_made_job({})
+    inspected = inspect(target, job, written, check_files(target, job, written))  # type: ignore[arg-type]
     assert inspected.runs == (run,) * len(GRAPHS)
     found = inspected.contents
     assert (found.loaded_bytes, found.kept_float32) == (336_000_000, ("a tensor",))
@@ -158,14 +159,12 @@ def test_unpacking_at_load_is_forgiven_to_onnxs_convolutions_alone(
     target: str, component: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gates, "run_stage", lambda *arguments: stage(loaded=101_000_000, held=0))
-    inventory = replace(BIG, ops=Counter())
-    made = HandMade(inventories=dict.fromkeys(SIDES, inventory), name=target)
     job, written = replace(hand_made_job({}), name=component), Written(GRAPHS, ())
     if target == "onnx" and component != "denoiser":
-        assert inspect(made, job, written).contents.loaded_bytes == 0  # type: ignore[arg-type]
+        inspect(HandMade(name=target), job, written, (BIG, BIG))  # type: ignore[arg-type]
         return
     with pytest.raises(ParityLost, match=f"{component}: 101 MB once loaded"):
-        inspect(made, job, written)  # type: ignore[arg-type]
+        inspect(HandMade(name=target), job, written, (BIG, BIG))  # type: ignore[arg-type]
 
 
 def saved_product(path: Path, side: int, nodes: list[onnx.NodeProto], **constants: np.ndarray) -> Graph:

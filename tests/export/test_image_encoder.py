@@ -11,7 +11,7 @@ from diffusers import AutoencoderDC, AutoencoderKL
 from lira.autoencoder import load_encoder
 from lira.sources import WEIGHT_FILES, Request, demo_weights, load_models
 from lira_export.components import build_components
-from lira_export.gates import inspect
+from lira_export.gates import check_files, inspect
 from lira_export.onnx.target import OnnxTarget
 from lira_export.parity import Sample, image_encoder_samples, outputs_of, psnr_db
 from lira_export.recipes import get_recipe
@@ -132,7 +132,7 @@ def test_a_public_encoder_passes_the_gates_of_the_other_formats(target: TargetNa
     folder.mkdir()
     job = Job("image_encoder", {64: component}, {64: samples}, recipe, models, folder, lambda line: None)
     written = made.write(job)
-    inspect(made, job, written)
+    inspect(made, job, written, check_files(made, job, written))
     found = outputs_of(made.backend(), written.graphs[0], folder, samples)
     least = recipe.least_psnr_db["image_encoder"]
     assert all(psnr_db(latent, sample.reference) >= least for latent, sample in zip(found, samples, strict=True))
