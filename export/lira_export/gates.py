@@ -15,8 +15,18 @@ from lira_runtime.manifest import Contents, Parity, TargetName, WeightsMode
 
 MOST_DB = 200.0
 """Stands for equality in a manifest, which has no infinity."""
-BITS: Mapping[str, int] = {"float64": 64, "int64": 64, "float32": 32, "int32": 32, "float16": 16, "bfloat16": 16}
-"""Of dtypes wider than 8; whatever is not here has 8 or fewer."""
+BITS: Mapping[str, int] = {
+    "float64": 64,
+    "int64": 64,
+    "float32": 32,
+    "int32": 32,
+    "float16": 16,
+    "bfloat16": 16,
+    "uint6": 6,
+    "int4": 4,
+    "uint4": 4,
+}
+"""Of a stored number; whatever is not here has 8."""
 MEASURABLE_BYTES = 64 << 20
 """Float32 weights below this drown in what a process takes on anyway."""
 UNPACKED: Mapping[TargetName, tuple[str, ...]] = {"onnx": ("decoder", IMAGE_ENCODER)}
@@ -91,14 +101,23 @@ def inspect(
 
 def check_quantized(component: str, recipe: Recipe, inventory: Inventory) -> None:
     """Raise ParityLost where more of the stored weights are wider than the recipe says than it allows."""
-    widest = BITS.get(recipe.dtype, 8)
-    wider = sum(n for dtype, n in inventory.weight_elements.items() if BITS.get(dtype, 8) > widest)
-    share = wider / max(sum(inventory.weight_elements.values()), 1)
-    if share > recipe.most_float.get(component, 1.0):
-        raise ParityLost(
-            f"{component}: {share:.0%} of the weights in the file are wider than {recipe.dtype}, "
-            f"recipe {recipe.name} allows {recipe.most_float[component]:.0%}: the file is not quantized."
-        )
+    if not recipe.quantizes:
+        return
+    most_float = recipe.most_float.get(component, 1.0)
+    for dtype, most in (("int8", most_float), (recipe.dtype, most_float + recipe.most_int8.get(component, 0.0))):
+        share = _wider(inventory, dtype)
+        if share > most:
+            raise ParityLost(
+                f"{component}: {share:.0%} of the weights in the file are wider than {dtype}, "
+                f"recipe {recipe.name} allows {most:.0%}: the file is not quantized."
+            )
+
+
+def _wider(inventory: Inventory, dtype: str) -> float:
+    """Share of the stored weights, by number, that have more bits than `dtype`."""
+    elements, bits = inventory.weight_elements, BITS.get(dtype, 8)
+    wider = sum(count for stored, count in elements.items() if BITS.get(stored, 8) > bits)
+    return wider / max(elements.total(), 1)
 
 
 def check_loaded(component: str, recipe: Recipe, inventory: Inventory, loaded: int) -> None:

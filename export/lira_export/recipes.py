@@ -30,7 +30,8 @@ class Recipe:
     float weights and activations: the reasoning loop, time, final AdaLN, first and last layer. `calibrated` fixes
     scales of activations from drawings by the eager model. `least_psnr_db` is the PSNR in dB against eager float32, by
     component, and `least_image_psnr_db` that of a whole drawing, below which the export fails. `most_float` is the
-    share of a component's weights, by number, that may be stored wider than `dtype`.
+    share of a component's weights, by number, that may be stored wider than 8 bits; `most_int8` is the share that may
+    have those 8 where `dtype` has fewer: none of a component that it does not name.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Recipe:
     calibrated: bool = False
     keep_float: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     most_float: Mapping[str, float] = field(default_factory=dict)
+    most_int8: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def quantizes(self) -> bool:
@@ -64,6 +66,10 @@ KEEP_FLOAT = MappingProxyType(
     }
 )
 MOST_FLOAT = _each(0.05, 0.2, 0.5)
+CONVOLUTIONS_IN_INT8 = _each(0, 0, 1)
+"""XNNPACK has no int4 convolutions, and Core ML's blocks of 32 inputs do not fit all of them."""
+SENSITIVE_IN_INT8 = _each(0.02, 0.2, 0)
+"""A little more than the layers that `mixed` holds to be sensitive: 0.2 % of the text encoder, 17 % of the denoiser."""
 
 FLOAT32 = Recipe("fp32", "float32", _each(90, 90, 90), 60)
 FLOAT16 = Recipe("fp16", "float16", _each(45, 45, 45), 35)
@@ -71,8 +77,8 @@ INT8 = Recipe("int8", "int8", _each(35, 35, 45, 35), 30, True, KEEP_FLOAT, MOST_
 INT8_DYNAMIC = Recipe("int8-dynamic", "int8", _each(35, 35, 45, 35), 30, False, KEEP_FLOAT, MOST_FLOAT)
 W8A8 = Recipe("w8a8", "int8", _each(30, 30, 40, 35), 28, True, KEEP_FLOAT, MOST_FLOAT)
 INT6 = Recipe("int6", "uint6", _each(28, 28, 40, 30), 26, False, KEEP_FLOAT, MOST_FLOAT)
-INT4 = Recipe("int4", "int4", _each(15, 18, 30, 25), 18, False, KEEP_FLOAT, MOST_FLOAT)
-MIXED = Recipe("mixed", "uint6", _each(28, 30, 40, 30), 28, False, KEEP_FLOAT, MOST_FLOAT)
+INT4 = Recipe("int4", "int4", _each(15, 18, 30, 25), 18, False, KEEP_FLOAT, MOST_FLOAT, CONVOLUTIONS_IN_INT8)
+MIXED = Recipe("mixed", "uint6", _each(28, 30, 40, 30), 28, False, KEEP_FLOAT, MOST_FLOAT, SENSITIVE_IN_INT8)
 RECIPES = {r.name: r for r in (FLOAT32, FLOAT16, INT8, INT8_DYNAMIC, W8A8, INT6, INT4, MIXED)}
 DEFAULT_RECIPE = INT8.name
 

@@ -31,20 +31,33 @@ def holding(elements: dict[str, int]) -> Inventory:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "fits", "too_wide"),
+    ("recipe", "fits", "too_wide", "sentence"),
     [
-        ("int8", {"int8": 80, "float32": 20}, {"int8": 79, "float32": 21}),
-        ("int8", {"int8": 80, "float16": 20}, {"int8": 79, "float16": 21}),
-        ("int4", {"int4": 80, "float16": 20}, {"int8": 30, "float32": 70}),
-        ("int6", {"uint8": 90, "float16": 10}, {"float16": 100}),
+        ("int8", {"int8": 80, "float32": 20}, {"int8": 79, "float32": 21}, "21% .* wider than int8, .* allows 20%"),
+        ("int8", {"int8": 80, "float16": 20}, {"int8": 79, "float16": 21}, "21% .* wider than int8, .* allows 20%"),
+        ("int4", {"int4": 80, "float16": 20}, {"int4": 79, "float16": 21}, "21% .* wider than int8, .* allows 20%"),
+        ("int4", {"int4": 80, "int8": 20}, {"int8": 100}, "100% .* wider than int4, .* allows 20%"),
+        ("int4", {"int4": 80, "int8": 20}, {"uint6": 100}, "100% .* wider than int4, .* allows 20%"),
+        ("int6", {"uint6": 80, "float16": 20}, {"uint8": 100}, "100% .* wider than uint6, .* allows 20%"),
+        ("int6", {"int4": 80, "int8": 20}, {"uint6": 79, "int8": 21}, "21% .* wider than uint6, .* allows 20%"),
+        ("mixed", {"uint6": 60, "int8": 20, "float16": 20}, {"int8": 100}, "100% .* wider than uint6, .* allows 40%"),
+        ("mixed", {"uint6": 60, "int8": 40}, {"uint6": 79, "float16": 21}, "21% .* wider than int8, .* allows 20%"),
     ],
 )
 def test_more_wide_weights_than_the_recipe_allows_are_caught(
-    recipe: str, fits: dict[str, int], too_wide: dict[str, int]
+    recipe: str, fits: dict[str, int], too_wide: dict[str, int], sentence: str
 ) -> None:
     check_quantized("denoiser", RECIPES[recipe], holding(fits))
-    with pytest.raises(ParityLost, match=f"denoiser: .* recipe {recipe} allows 20%: the file is not quantized"):
+    with pytest.raises(ParityLost, match=f"^denoiser: {sentence}: the file is not quantized"):
         check_quantized("denoiser", RECIPES[recipe], holding(too_wide))
+
+
+def test_int4_leaves_convolutions_in_int8_and_int6_does_not() -> None:
+    check_quantized("decoder", RECIPES["int4"], holding({"int8": 50, "float32": 50}))
+    with pytest.raises(ParityLost, match="51% .* wider than int8"):
+        check_quantized("decoder", RECIPES["int4"], holding({"int8": 49, "float32": 51}))
+    with pytest.raises(ParityLost, match="60% .* wider than uint6"):
+        check_quantized("decoder", RECIPES["int6"], holding({"int8": 60, "uint6": 40}))
 
 
 def test_a_float_recipe_has_nothing_to_prove() -> None:
