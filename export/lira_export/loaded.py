@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from lira_runtime.backends.packed import CACHE_VARIABLE
-from lira_runtime.errors import OverBudget
 from lira_runtime.loaded import StageRun
 from lira_runtime.manifest import Graph, TargetName, WeightsMode
+from lira_runtime.memory.watch import check_ended
 
 
 def run_stage(target: TargetName, graph: Graph, folder: Path, weights: WeightsMode = "packed") -> StageRun | None:
@@ -21,7 +21,7 @@ def run_stage(target: TargetName, graph: Graph, folder: Path, weights: WeightsMo
 
     Weights that are kept in a cache are packed before, by another process, into one in `folder` that goes again.
 
-    Raises OverBudget where a process does not come back, which is what running out of memory looks like.
+    Raises as `lira_runtime.memory.watch.check_ended` does.
     """
     if target == "coreml":
         return None
@@ -29,9 +29,7 @@ def run_stage(target: TargetName, graph: Graph, folder: Path, weights: WeightsMo
     with own_cache(folder):
         for _ in range(1 if weights == "packed" else 2):
             done = subprocess.run(command, input=msgspec.json.encode(graph), capture_output=True)
-            if done.returncode:
-                reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"status {done.returncode}"]
-                raise OverBudget(f"{graph.path} could not be run in a process of its own: {reason[0]}")
+            check_ended(f"the process that ran {graph.path}", done.returncode, done.stderr)
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=StageRun)
 
 

@@ -1,8 +1,8 @@
 """Memory that one graph's stage takes, measured in a process that holds nothing else.
 
 `python -m lira_runtime.loaded TARGET FOLDER [WEIGHTS]` reads the manifest's record of a graph as JSON on stdin, loads
-it, runs it twice on zeros and unloads it, and prints a `StageRun` as JSON. Zeros look up one row of a token table: the
-pages that a prompt brings in are not in it.
+it, runs it twice on zeros and unloads it, and prints a `StageRun` as JSON; errors end it as they end every command.
+Zeros look up one row of a token table: the pages that a prompt brings in are not in it.
 """
 
 import os
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from lira_runtime.backends.choose import backend_for
 from lira_runtime.backends.session import SessionSettings
+from lira_runtime.errors import cli_guard
 from lira_runtime.manifest import Graph
 from lira_runtime.memory.meter import PeakMeter, release
 from lira_runtime.memory.reading import Reading, read
@@ -89,4 +90,4 @@ def _now() -> Reading:
 
 
 if __name__ == "__main__":
-    main()
+    cli_guard(main)()

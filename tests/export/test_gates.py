@@ -1,5 +1,7 @@
 """What stops an export: each gate with something that must not pass it."""
 
+import signal
+import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -17,7 +19,7 @@ from lira_export.loaded import run_stage
 from lira_export.parity import Sample
 from lira_export.recipes import RECIPES, get_recipe
 from lira_export.target import Inventory, Job, Written
-from lira_runtime.errors import OverBudget, ParityLost
+from lira_runtime.errors import DamagedBundle, OverBudget, ParityLost
 from lira_runtime.interface import IMAGE_ENCODER, TensorSpec
 from lira_runtime.loaded import StageRun
 from lira_runtime.manifest import Graph
@@ -231,10 +233,31 @@ def test_int8_weights_that_onnxruntime_unpacks_are_caught_and_those_it_multiplie
         check_loaded("denoiser", INT8, inventory, unfolds.unrun_bytes)
 
 
-def test_a_graph_that_its_own_process_cannot_load_is_one_sentence(tmp_path: Path) -> None:
+def missing(tmp_path: Path) -> None:
+    """Measure a graph that is not there."""
     x = TensorSpec(name="x", shape=(1,), dtype="float32")
-    with pytest.raises(
-        OverBudget, match=r"none\.onnx could not be run in a process of its own: .*none\.onnx"
-    ) as caught:
-        run_stage("onnx", Graph(path="none.onnx", entry="main", inputs=(x,), outputs=(x,)), tmp_path)
-    assert "\n" not in str(caught.value)
+    run_stage("onnx", Graph(path="none.onnx", entry="main", inputs=(x,), outputs=(x,)), tmp_path)
+
+
+def test_a_graph_that_its_own_process_cannot_load_is_damaged(tmp_path: Path) -> None:
+    with pytest.raises(DamagedBundle, match=r"none\.onnx") as caught:
+        missing(tmp_path)
+    assert "\n" not in str(caught.value) and not str(caught.value).startswith("error:")
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "kind", "sentence"),
+    [
+        (-signal.SIGKILL, "", OverBudget, "^the process that ran none.onnx was killed; .* memory runs out"),
+        (3, "error: the machine ran out of memory.", OverBudget, "^the machine ran out of memory"),
+        (-signal.SIGSEGV, "", DamagedBundle, "^the process that ran none.onnx crashed with SIGSEGV"),
+        (1, "Traceback\nKeyError: 'x'", RuntimeError, "^the process that ran none.onnx failed: .*KeyError: 'x'"),
+    ],
+)
+def test_only_a_process_that_ran_out_of_memory_is_over_budget(
+    code: int, said: str, kind: type[Exception], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.CompletedProcess([], code, b"", said.encode())
+    monkeypatch.setattr("lira_export.loaded.subprocess.run", lambda *arguments, **keywords: ended)
+    with pytest.raises(kind, match=sentence):
+        missing(tmp_path)

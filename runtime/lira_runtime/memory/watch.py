@@ -167,17 +167,26 @@ def _follow(pid: int, stdout: IO[bytes], log: _Log) -> None:
 
 
 def _check(name: str, code: int, log: _Log, complaints: IO[bytes]) -> None:
+    complaints.seek(0)
+    where = f"the {name.replace('_', ' ')}" + (f", in its phase '{log.open['begin']}'" if log.open else "")
+    check_ended(f"the process that ran {where},", code, complaints.read())
+
+
+def check_ended(process: str, code: int, complaints: bytes) -> None:
+    """Raise what a process of ours that ended with `code` and said `complaints` on stderr stands for.
+
+    process: the subject of the sentences. The LiRAError of its exit code comes with its own sentence; OverBudget where
+    it was killed, DamagedBundle where it crashed, RuntimeError for a fault of ours.
+    """
     if code == 0:
         return
     if code == EXIT_INTERRUPTED:
         raise KeyboardInterrupt
-    complaints.seek(0)
-    said = complaints.read().decode(errors="replace").strip().splitlines()
-    where = f"the {name.replace('_', ' ')}" + (f", in its phase '{log.open['begin']}'" if log.open else "")
+    said = complaints.decode(errors="replace").strip().splitlines()
     if code == -signal.SIGKILL:
-        raise OverBudget(f"the process that ran {where}, was killed; the system does that when memory runs out.")
+        raise OverBudget(f"{process} was killed; the system does that when memory runs out.")
     if code < 0:
-        raise DamagedBundle(f"the process that ran {where}, crashed with {signal.Signals(-code).name}.")
+        raise DamagedBundle(f"{process} crashed with {signal.Signals(-code).name}.")
     if code in _ERRORS and said:
         raise _ERRORS[code](said[-1].removeprefix("error: "))
-    raise RuntimeError(f"the process that ran {where}, failed: " + " | ".join(said[-3:]))
+    raise RuntimeError(f"{process} failed: " + " | ".join(said[-3:]))
