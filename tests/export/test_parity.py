@@ -5,19 +5,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
+from onnx import helper, numpy_helper
 
 from lira.sources import Models
 from lira_export.bundle import Order, write_bundle
 from lira_export.onnx.target import OnnxTarget
-from lira_export.parity import cosine, psnr_db
+from lira_export.parity import Sample, cosine, psnr_db, require_float32_parity
+from lira_export.passes.simplify import simplify
 from lira_export.recipes import Recipe, get_recipe
 from lira_export.references import References
 from lira_export.target import Job
+from lira_export.targets import TARGETS, make_target
 from lira_runtime import manifest
 from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.errors import ParityLost
+from lira_runtime.manifest import TargetName
 from lira_runtime.tokenizer import ClipTokenizer
 
 INT8 = get_recipe("int8", "onnx")
@@ -76,7 +81,10 @@ def test_the_denoisers_figure_holds_on_inputs_that_the_exporter_never_saw(
     assert min(psnr) >= entry.parity.psnr_db - 4, (psnr, entry.parity)
 
 
-def test_a_twin_with_one_weight_changed_fails_the_export(decoder_job: Callable[[Recipe], Job]) -> None:
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_twin_with_one_weight_changed_fails_the_export(
+    target: TargetName, decoder_job: Callable[[Recipe], Job]
+) -> None:
     job = decoder_job(INT8)
     weight = job.variants[64].traceable.head[1].weight
     with torch.no_grad():
@@ -84,10 +92,39 @@ def test_a_twin_with_one_weight_changed_fails_the_export(decoder_job: Callable[[
         weight[0, 0] += 1.0
     try:
         with pytest.raises(ParityLost, match="decoder: the float32 graph"):
-            OnnxTarget().write(job)
+            make_target(target).write(job)
     finally:
         with torch.no_grad():
             weight[0, 0] = kept
+
+
+@pytest.mark.parametrize("error", [1.1e-4, -1.1e-4, np.nan])
+def test_a_float32_graph_may_be_a_ten_thousandth_from_eager_in_every_value(error: float) -> None:
+    reference = np.zeros((2, 3), np.float32)
+    samples = [Sample({}, reference), Sample({}, reference)]
+    near, far = reference.copy(), reference.copy()
+    near[0, 1], far[1, 2] = -0.9e-4, error
+    assert require_float32_parity("decoder", [reference, near], samples) == pytest.approx(0.9e-4)
+    with pytest.raises(ParityLost, match="^decoder: the float32 graph is .* from eager, allowed 1e-04"):
+        require_float32_parity("decoder", [near, far], samples)
+
+
+def test_a_graph_that_onnxsim_changes_fails_the_export(
+    decoder_job: Callable[[Recipe], Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shifted(model: ir.Model) -> ir.Model:
+        """Simplified, and 0.01 added to what comes out."""
+        proto = ir.to_proto(simplify(model))
+        (output,) = proto.graph.output
+        (last,) = (node for node in proto.graph.node if output.name in node.output)
+        last.output[0] = "before"
+        proto.graph.initializer.append(numpy_helper.from_array(np.float32(0.01), "shift"))
+        proto.graph.node.append(helper.make_node("Add", ["before", "shift"], [output.name], "shift"))
+        return ir.from_proto(proto)
+
+    monkeypatch.setattr("lira_export.onnx.target.simplify", shifted)
+    with pytest.raises(ParityLost, match=r"^decoder: onnxsim changed the graph's outputs by 1\.00e-02"):
+        OnnxTarget().write(decoder_job(INT8))
 
 
 def test_a_recipe_that_asks_more_than_int8_gives_fails_the_export(small_models: Models, tmp_path: Path) -> None:
