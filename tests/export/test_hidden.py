@@ -11,11 +11,12 @@ import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from lira.layers import MixFFN
 from lira.presets import get_preset
 from lira.sources import Models
-from lira_export.calibration import HiddenRange, hidden_ranges
+from lira_export.calibration import LEAST_RANGE, HiddenRange, hidden_ranges
 from lira_export.onnx.quantize import quantize
 from lira_export.passes import run_passes
 from lira_export.recipes import Recipe
@@ -131,22 +132,30 @@ def test_another_graph_around_the_convolution_is_refused() -> None:
 
 @torch.inference_mode()
 def test_calibration_sees_the_largest_values_of_every_hidden_layer(small_models: Models) -> None:
-    seen: dict[str, float] = {}
+    layers = {n: m for n, m in small_models.denoiser.named_modules() if isinstance(m, MixFFN)}
+    expanded: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
+    activated: dict[str, list[float]] = {name: [] for name in layers}
+    hooks: list[RemovableHandle] = []
 
     def watch(name: str) -> None:
-        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            seen[name] = max(seen.get(name, 0.0), float(inputs[0].max()))
+        def after_fc1(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            expanded[name].append(output.abs().flatten(0, -2).amax(0))
 
-        layers[name].fc2.register_forward_hook(hook)
+        def before_fc2(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            activated[name].append(float(inputs[0].max()))
 
-    layers = {n: m for n, m in small_models.denoiser.named_modules() if isinstance(m, MixFFN)}
+        hooks.append(layers[name].fc1.register_forward_hook(after_fc1))
+        hooks.append(layers[name].fc2.register_forward_hook(before_fc2))
+
     for name in layers:
         watch(name)
     found = hidden_ranges(small_models)
-    for layer in layers.values():
-        layer.fc2._forward_hooks.clear()
+    for hook in hooks:
+        hook.remove()
     assert set(found) == set(layers) and len(found) == small_models.denoiser.preset.blocks
     for name, value in found.items():
-        assert value.activated == pytest.approx(seen[name])
-        assert value.expanded.shape == (layers[name].fc1.out_features,) and (value.expanded > 0).all()
+        assert value.activated == pytest.approx(max(activated[name]))
+        steps = torch.stack(expanded[name])
+        np.testing.assert_allclose(value.expanded, steps.amax(0).numpy().clip(LEAST_RANGE), rtol=1e-6)
+        assert (steps[-1] < steps.amax(0)).any() and (steps[0] < steps.amax(0)).any(), "one step saw it all"
     assert not any(layer.fc1._forward_hooks or layer.conv._forward_hooks for layer in layers.values())
