@@ -3,12 +3,16 @@
 import re
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import helper
+from torch import Tensor, nn
 
 from lira_export.target import Job
 from lira_export.targets import TARGETS
@@ -85,6 +89,49 @@ def test_a_file_that_is_not_quantized_is_never_forgiven(
     assert re.match(r"error: decoder: \d+% .* wider than int8, .*: the file is not quantized", err.splitlines()[-1]), (
         err
     )
+    assert list(tmp_path.iterdir()) == []
+
+
+def with_einsum(job: Job) -> None:
+    """Let the picture come out of an Einsum that changes nothing."""
+    model = onnx.load(job.folder / "decoder.onnx", load_external_data=False)
+    (output,) = model.graph.output
+    (last,) = (node for node in model.graph.node if output.name in node.output)
+    last.output[0] = "before"
+    model.graph.node.append(helper.make_node("Einsum", ["before"], [output.name], equation="bchw->bchw"))
+    onnx.save(model, job.folder / "decoder.onnx")
+
+
+class RunningSum(nn.Module):
+    def forward(self, latent: Tensor) -> Tensor:
+        return latent.cumsum(-1)
+
+
+def with_cumsum(job: Job) -> None:
+    """Put a file in its place that has such an op."""
+    from lira_export.tflite.convert import to_tflite
+
+    component = replace(job.variants[64], eager=RunningSum(), traceable=RunningSum())
+    to_tflite({"main": component}, job.folder / "decoder.tflite")
+
+
+@pytest.mark.parametrize(
+    ("target", "spoil", "kind"), [("onnx", with_einsum, "Einsum"), ("tflite", with_cumsum, "CUMSUM")]
+)
+def test_an_op_that_nobody_has_looked_at_is_never_forgiven(
+    target: TargetName,
+    spoil: Callable[[Job], None],
+    kind: str,
+    decoders: Bundles,
+    write_copies: Callable[..., None],
+    tmp_path: Path,
+    run_export: Run,
+) -> None:
+    """Core ML's is in `coreml/test_unknown_ops.py`."""
+    write_copies(decoders("int8")[target], spoil)
+    code, stdout, err = run_export(*DECODER, "--target", target, "--out", str(tmp_path / "bundle"), FORGIVING)
+    assert (code, stdout) == (4, "") and "Traceback" not in err
+    assert err.splitlines()[-1] == f"error: decoder: the {target} graph holds {kind}, which it must not."
     assert list(tmp_path.iterdir()) == []
 
 

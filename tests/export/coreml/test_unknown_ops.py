@@ -11,6 +11,7 @@ from coremltools.converters.mil import Builder
 from coremltools.converters.mil.mil import types
 
 from lira_export.coreml.interpret import OpFailed, Program, coverage
+from lira_export.coreml.inventory import read_inventory
 from lira_export.coreml.ops import RULES
 from lira_export.guard import COREML_OPS
 from lira_export.target import Job
@@ -85,6 +86,19 @@ def test_control_flow_is_refused_though_coremltools_infers_the_value_of_cond(tmp
     saved(body, (3,), tmp_path / "model.mlpackage")
     with pytest.raises(OpFailed, match="op cond 'culprit' is not implemented here"):
         Program.load(tmp_path / "model.mlpackage")
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (1, 2, 2, 2, 1)])
+def test_the_rank_of_a_tensor_between_ops_is_seen(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """coremltools itself refuses to write a sixth dimension."""
+
+    def body(x: Any) -> Any:
+        return Builder.reshape(x=Builder.exp(x=Builder.reshape(x=x, shape=shape)), shape=(8,))
+
+    saved(body, (8,), tmp_path / "model.mlpackage")
+    assert read_inventory(tmp_path / "model.mlpackage", "main").highest_rank == len(shape)
+    with pytest.raises(ValueError, match="rank <= 5"):
+        saved(lambda x: Builder.reshape(x=x, shape=(1, 2, 2, 2, 1, 1)), (8,), tmp_path / "six.mlpackage")
 
 
 def test_the_interpreter_runs_every_op_of_the_guards_list() -> None:

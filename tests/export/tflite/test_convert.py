@@ -12,6 +12,7 @@ from lira_export.components import Component
 from lira_export.rewrite.decoder import traceable_decoder
 from lira_export.tflite.convert import to_tflite
 from lira_export.tflite.delegation import undelegated
+from lira_export.tflite.inventory import read_inventory
 from lira_export.tflite.model import read, write
 from lira_export.tflite.names import layers
 from lira_export.tflite.target import require_shared_weights
@@ -59,6 +60,20 @@ def test_a_denoiser_keeps_the_contracts_names_and_its_step_count(denoiser) -> No
             np.testing.assert_allclose(found["velocity"], velocity.numpy(), atol=2e-5)
             assert found["reasoning_steps"].tolist() == info["total_steps"].tolist()
         backend.unload()
+
+
+class _Reshaped(nn.Module):
+    """(1, 8, 4) in six dimensions on the way, two of them exchanged."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x.reshape(1, 2, 2, 2, 2, 2).transpose(1, 2) * 2).reshape(1, 8, 4)
+
+
+def test_six_dimensions_in_a_file_are_seen(tmp_path: Path) -> None:
+    spec = (TensorSpec(name="x", shape=(1, 8, 4), dtype="float32"),)
+    path = tmp_path / "toy.tflite"
+    to_tflite({"main": Component("decoder", _Reshaped(), _Reshaped(), spec, spec)}, path)
+    assert read_inventory(path, "main").highest_rank == 6
 
 
 def test_two_resolutions_hold_the_weights_once(decoder) -> None:
