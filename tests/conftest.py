@@ -1,6 +1,10 @@
 """What holds for the whole suite."""
 
 import gc
+import os
+import tempfile
+
+import pytest
 
 
 def pytest_collection_finish() -> None:
@@ -10,3 +14,10 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing that a test opens is remembered in the user's cache, and what is there decides no test."""
+    folder = tempfile.TemporaryDirectory()
+    config.add_cleanup(folder.cleanup)
+    os.environ["LIRA_CACHE"] = folder.name

@@ -1,7 +1,4 @@
-"""Whether a graph still computes what the eager model computes.
-
-PSNR in dB = 20 log10(max |reference| / RMS error): the measure of every component, format and recipe.
-"""
+"""Whether a graph still computes what the eager model computes, by `psnr_db` and `cosine`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 from lira_export.components import Component
 from lira_runtime.backends.protocol import Backend
 from lira_runtime.errors import ParityLost
+from lira_runtime.golden import psnr_db as psnr_db
 from lira_runtime.interface import IMAGE_ENCODER
 from lira_runtime.manifest import Graph
 from lira_runtime.tokenizer import ClipTokenizer
@@ -35,15 +33,6 @@ class Sample:
 
     inputs: Arrays
     reference: NDArray[np.float32]
-
-
-def psnr_db(found: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
-    """PSNR of `found`, in dB; infinite where they are equal, minus infinity where `found` is not finite."""
-    if not np.isfinite(found).all():
-        return -np.inf
-    error = float(np.sqrt(np.mean(np.square(found.astype(np.float64) - reference))))
-    peak = float(np.abs(reference).max())
-    return np.inf if error == 0 else 20 * float(np.log10(max(peak, 1e-30) / error))
 
 
 def cosine(found: NDArray[np.float32], reference: NDArray[np.float32]) -> float:

@@ -1,18 +1,22 @@
 """A bundle on disk, opened only after every byte was checked against its manifest."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lira_runtime import manifest as manifest_module
 from lira_runtime.errors import BadInput, DamagedBundle
-from lira_runtime.files import MANIFEST_NAME, sha256_of
 from lira_runtime.interface import COMPONENTS
-from lira_runtime.manifest import Component, FileEntry, Graph, Manifest, TensorFile
+from lira_runtime.manifest import Component, Graph, Manifest, TensorFile
+from lira_runtime.trust.files import file_fault, read_hash
+from lira_runtime.trust.known import KnownFiles
+
+Hashes = Literal["read", "known", "skip"]
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,11 @@ class Bundle:
     digest: str
 
     @classmethod
-    def open(cls, directory: str | os.PathLike[str]) -> Self:
+    def open(cls, directory: str | os.PathLike[str], hashes: Hashes = "read") -> Self:
         """Open a bundle and check its manifest, and every file's presence, size and SHA-256.
 
+        hashes: "read" every file; "known": but those that were right before and have not changed since
+        (`lira_runtime.trust.known`); "skip": look at no SHA-256.
         Raises BadInput when there is no such directory, DamagedBundle for anything wrong inside it.
         """
         path = Path(directory)
@@ -34,10 +40,16 @@ class Bundle:
             raise BadInput(f"there is no bundle at {path}.")
         if not path.is_dir():
             raise BadInput(f"{path} is not a bundle: a bundle is a directory.")
-        manifest = manifest_module.load(path)
+        data = manifest_module.read(path)
+        manifest = manifest_module.parse(data)
+        digest = hashlib.sha256(data).hexdigest()
+        known = KnownFiles(path, digest)
+        has_hash = {"read": read_hash, "known": known.has_hash, "skip": lambda directory, entry: True}[hashes]
         for entry in manifest.files():
-            _check_file(path, entry)
-        return cls(path, manifest, sha256_of(path / MANIFEST_NAME))
+            if fault := file_fault(path, entry, has_hash):
+                raise DamagedBundle(fault.sentence)
+        known.save()
+        return cls(path, manifest, digest)
 
     def component(self, name: str) -> Component:
         """Return a component's manifest entry; raises BadInput when a partial bundle lacks it."""
@@ -92,16 +104,3 @@ def read_tensor(directory: Path, entry: TensorFile) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise DamagedBundle(f"{entry.path} holds values that are not finite numbers.")
     return values
-
-
-def _check_file(directory: Path, entry: FileEntry) -> None:
-    path = directory / entry.path
-    if not path.is_file():
-        raise DamagedBundle(f"the bundle {directory} lacks the file {entry.path}.")
-    if not path.resolve().is_relative_to(directory.resolve()):
-        raise DamagedBundle(f"{entry.path} of the bundle {directory} points outside of it.")
-    size = path.stat().st_size
-    if size != entry.bytes:
-        raise DamagedBundle(f"{entry.path} has {size} bytes, but its manifest says {entry.bytes}.")
-    if sha256_of(path) != entry.sha256:
-        raise DamagedBundle(f"{entry.path} does not have the SHA-256 its manifest says: the file was altered.")

@@ -31,6 +31,7 @@ from lira_runtime.pipeline import (
 )
 from lira_runtime.progress import Progress
 from lira_runtime.sampler import MAX_GUIDANCE, MAX_STEPS, METHODS
+from lira_runtime.trust.opening import NO_VERIFY_HELP, open_to_run
 
 MIB = 1 << 20
 
@@ -82,6 +83,7 @@ class Run:
     "the bundle says.",
 )
 @click.option("--keep-loaded", is_flag=True, help="Keep every component in memory until the end.")
+@click.option("--no-verify", is_flag=True, help=NO_VERIFY_HELP)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress as JSON lines on stderr.")
 def main(
     bundle_path: Path,
@@ -99,11 +101,12 @@ def main(
     spinning: bool | None,
     weights: WeightsMode | None,
     keep_loaded: bool,
+    no_verify: bool,
     as_json: bool,
 ) -> None:
     """Draw PROMPT with the bundle in the directory BUNDLE."""
     check_writable_file(out)
-    bundle = Bundle.open(bundle_path)
+    bundle = open_to_run(bundle_path, no_verify, as_json)
     session = SessionSettings(threads, spinning, weights or bundle.manifest.weights)
     make = partial(backend_for, bundle.manifest.target, session)
     pipeline = Pipeline(bundle, KeptGraphs(make) if keep_loaded else make(), resolution)

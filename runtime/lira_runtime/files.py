@@ -11,6 +11,7 @@ from pathlib import Path
 from lira_runtime.errors import BadInput
 
 MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.json.sig"
 _CHUNK_BYTES = 1 << 20
 _PART_PREFIX, _PART_SUFFIX = ".lira-", ".part"
 

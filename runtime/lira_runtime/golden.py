@@ -57,3 +57,15 @@ def golden_output(backend: Backend, graph: Graph, folder: Path, inputs: GoldenIn
     finally:
         backend.unload()
     return np.ascontiguousarray(output.reshape(-1)[:: golden_stride(output.size)])
+
+
+def psnr_db(found: Floats, reference: Floats) -> float:
+    """PSNR of `found`, in dB; infinite where they are equal, minus infinity where `found` is not finite.
+
+    20 log10(max |reference| / RMS error): the measure of every component, format and recipe.
+    """
+    if not np.isfinite(found).all():
+        return -np.inf
+    error = float(np.sqrt(np.mean(np.square(found.astype(np.float64) - reference))))
+    peak = float(np.abs(reference).max())
+    return np.inf if error == 0 else 20 * float(np.log10(max(peak, 1e-30) / error))

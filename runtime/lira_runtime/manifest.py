@@ -4,6 +4,7 @@
 made of are those of `lira_runtime.manifest_entries`, named here too.
 """
 
+import hashlib
 import math
 import os
 from pathlib import Path
@@ -13,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from lira_runtime.errors import DamagedBundle
-from lira_runtime.files import MANIFEST_NAME, atomic_write
+from lira_runtime.files import MANIFEST_NAME, SIGNATURE_NAME, atomic_write
 from lira_runtime.interface import COMPONENTS, PROMPT_TOKENS, TEXT_ENCODER, golden_count, interface
 from lira_runtime.manifest_entries import (
     WEIGHTS_MODES,
@@ -53,6 +54,8 @@ __all__ = [
     "decode",
     "json_schema",
     "load",
+    "parse",
+    "read",
     "save",
     "validate",
 ]
@@ -60,6 +63,7 @@ __all__ = [
 FORMAT_VERSION: Final = 5
 """1 to 4 knew one graph a component, ONNX alone, no memory by graph, or no golden outputs; no release wrote them."""
 MAX_MANIFEST_BYTES = 4 << 20
+_NO_CHECKSUM = "0" * 64
 
 
 class _Header(Struct):
@@ -70,12 +74,31 @@ class _Header(Struct):
 
 def load(directory: str | os.PathLike[str]) -> Manifest:
     """Read and validate `manifest.json` of a bundle directory; raises DamagedBundle with one sentence."""
+    return parse(read(directory))
+
+
+def read(directory: str | os.PathLike[str]) -> bytes:
+    """Read the bytes of a bundle's manifest; raises DamagedBundle where there is none, or something else."""
     path = Path(directory) / MANIFEST_NAME
     if not path.is_file():
         raise DamagedBundle(f"{directory} holds no {MANIFEST_NAME}, so it is not a complete bundle.")
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise DamagedBundle(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes, so it is not a manifest.")
-    return decode(path.read_bytes())
+    return path.read_bytes()
+
+
+def parse(data: bytes) -> Manifest:
+    """Decode a manifest's file and compare it with its own checksum; raises DamagedBundle with one sentence."""
+    manifest = decode(data)
+    if manifest.checksum is None or manifest.checksum != _checksum(data, manifest.checksum):
+        raise DamagedBundle(f"{MANIFEST_NAME} does not have the checksum that it says: it was altered.")
+    return msgspec.structs.replace(manifest, checksum=None)
+
+
+def _checksum(data: bytes, stored: str) -> str:
+    """Of a manifest's bytes whose last occurrence of `stored` counts as zeros."""
+    before, _, after = data.rpartition(stored.encode())
+    return hashlib.sha256(before + _NO_CHECKSUM.encode() + after).hexdigest()
 
 
 def decode(data: bytes) -> Manifest:
@@ -97,11 +120,13 @@ def decode(data: bytes) -> Manifest:
 def save(manifest: Manifest, directory: str | os.PathLike[str]) -> Path:
     """Validate and write `manifest.json` (indented, keys in declared order) into a directory; return its path."""
     validate(manifest)
-    encoded = msgspec.json.encode(manifest)
+    encoded = msgspec.json.encode(msgspec.structs.replace(manifest, checksum=_NO_CHECKSUM))
     decode(encoded)  # constructing a Struct checks no types: what we write must be readable
+    data = msgspec.json.format(encoded, indent=2) + b"\n"
+    before, _, after = data.rpartition(_NO_CHECKSUM.encode())
     goal = Path(directory) / MANIFEST_NAME
     with atomic_write(goal) as part:
-        part.write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")
+        part.write_bytes(before + _checksum(data, _NO_CHECKSUM).encode() + after)
     return goal
 
 
@@ -110,7 +135,7 @@ def validate(manifest: Manifest) -> None:
     for entry in manifest.files():
         _check_relative(entry.path)
     paths = [entry.path for entry in manifest.files()]
-    if len(set(paths)) != len(paths) or MANIFEST_NAME in paths:
+    if len(set(paths)) != len(paths) or {MANIFEST_NAME, SIGNATURE_NAME} & set(paths):
         raise DamagedBundle("the manifest lists one file twice.")
     names = [component.name for component in manifest.components]
     if len(set(names)) != len(names):
@@ -164,7 +189,7 @@ def _check_empty_prompt(manifest: Manifest, d_text: int) -> None:
 
 def _check_relative(path: str) -> None:
     parts = path.split("/")
-    if "\\" in path or ":" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
+    if "\\" in path or ":" in path or not path.isprintable() or any(part in ("", ".", "..") for part in parts):
         raise DamagedBundle(f"the manifest names the unsafe path {path!r}.")
 
 

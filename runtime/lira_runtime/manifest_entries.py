@@ -159,7 +159,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     it, "iOS17" say, null where there is no such bound. `empty_prompt` holds the text states of the prompt "", which
     guidance needs for every picture. A `partial` bundle lacks one of the three components; it can be profiled and
     verified, not run. The image encoder is an optional fourth. trajectory: null for a partial bundle. weights: how a
-    runtime loads them where nobody says otherwise; see `WeightsMode`.
+    runtime loads them where nobody says otherwise; see `WeightsMode`. checksum: SHA-256 of the manifest's own bytes
+    with these 64 digits as zeros; in the file alone, which is not read without it.
     """
 
     format_version: Literal[5]
@@ -177,6 +178,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     source: Source
     weights: WeightsMode = "packed"
     partial: bool = False
+    checksum: Sha256 | None = None
 
     def latent_shape(self, resolution: int) -> tuple[int, int, int, int]:
         """The diffusion latent's shape (1, C, H, W) for pictures of `resolution` px."""

@@ -1,6 +1,7 @@
 """The eager models that a bundle was exported from, built again from what its manifest says."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 from lira.sources import TURBO, Models, Request, load_models
@@ -33,22 +34,29 @@ def _requests(bundle: Bundle, checkpoint: Path | None) -> Iterator[Request]:
     places = [checkpoint]
     if checkpoint is None and manifest.source.weights == "demo":
         places.append(Path(TURBO))
-    for place in places:
+    for place, text_preset in product(places, _text_presets(bundle)):
         yield Request(
             manifest.preset,
             manifest.latent.name,
             manifest.resolutions[0],
-            _text_preset(bundle),
+            text_preset,
             place,
             manifest.source.seed or 0,
             with_encoder=bundle.holds(IMAGE_ENCODER),
         )
 
 
-def _text_preset(bundle: Bundle) -> str:
-    """The preset whose states are as wide as the bundle's. Raises BadInput where there is none."""
-    width = bundle.graph("text_encoder").outputs[0].shape[-1]
+def _text_presets(bundle: Bundle) -> Sequence[str | None]:
+    """The preset whose states are as wide as the bundle's. Raises BadInput where there is none.
+
+    A decoder alone does not know the width: None, what the weights say of themselves, and every preset for a seed.
+    """
+    graphs = [graph for component in bundle.manifest.components for graph in component.graphs]
+    widths = {each.shape[-1] for graph in graphs for each in graph.inputs + graph.outputs if each.name == "text_states"}
+    if not widths:
+        return list(TEXT_PRESETS) if bundle.manifest.source.weights == "seed" else [None]
     for name, preset in TEXT_PRESETS.items():
-        if preset.width == width:
-            return name
+        if preset.width in widths:
+            return [name]
+    width = widths.pop()
     raise BadInput(f"{bundle.path} has text states of width {width}, which no text encoder of this version returns.")

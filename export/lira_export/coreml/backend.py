@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coremltools.converters.mil.mil import Var
+from coremltools.converters.mil.mil import Function, Var
 from numpy.typing import NDArray
 
 from lira_export.coreml.interpret import Program, read_function, tensor_types
@@ -37,10 +37,7 @@ class CoremlBackend:
         """
         if self._run is not None:
             raise RuntimeError("unload the graph before loading another: one at a time is what keeps memory low")
-        package = directory / graph.path
-        function = read_function(package, graph.entry)
-        _check(graph, "inputs", graph.inputs, function.inputs.values())
-        _check(graph, "outputs", graph.outputs, function.outputs)
+        function, package = check_function(graph, directory), directory / graph.path
         self._run = _native(package, graph) if sys.platform == "darwin" else Program(function).run
         self._output_names = [tensor.name for tensor in graph.outputs]
 
@@ -58,6 +55,14 @@ class CoremlBackend:
         """Drop the loaded graph and everything it holds; does nothing when none is loaded."""
         self._run = None
         self._output_names = []
+
+
+def check_function(graph: Graph, directory: Path) -> Function:
+    """Read a graph's function. Raises DamagedBundle where it cannot be read, or its tensors are not the manifest's."""
+    function = read_function(directory / graph.path, graph.entry)
+    _check(graph, "inputs", graph.inputs, function.inputs.values())
+    _check(graph, "outputs", graph.outputs, function.outputs)
+    return function
 
 
 def _check(graph: Graph, side: str, wanted: Sequence[TensorSpec], found: Iterable[Var]) -> None:

@@ -8,7 +8,14 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from lira_runtime.backends.loading import Loaded, load_graph
-from lira_runtime.backends.session import SessionSettings, first_line_of, ran_out_of_memory
+from lira_runtime.backends.session import (
+    SessionSettings,
+    first_line_of,
+    opening,
+    ran_out_of_memory,
+    session_of,
+    session_options,
+)
 from lira_runtime.errors import DamagedBundle, OverBudget
 from lira_runtime.interface import TensorSpec
 from lira_runtime.manifest import Graph
@@ -41,8 +48,7 @@ class OnnxBackend:
         if self._loaded is not None:
             raise RuntimeError("unload the graph before loading another: one at a time is what keeps memory low")
         loaded = load_graph(directory / graph.path, self._settings)
-        _check(graph, "inputs", graph.inputs, loaded.session.get_inputs())
-        _check(graph, "outputs", graph.outputs, loaded.session.get_outputs())
+        _check_tensors(graph, loaded.session)
         self._loaded = loaded
         self._output_names = [tensor.name for tensor in graph.outputs]
 
@@ -67,6 +73,25 @@ class OnnxBackend:
         """Drop the loaded graph and everything it holds; does nothing when none is loaded."""
         self._loaded = None
         self._output_names = []
+
+
+def check_graph(graph: Graph, directory: Path) -> None:
+    """Raise DamagedBundle where a graph cannot be opened or its tensors are not what the manifest says.
+
+    Nothing is optimized or packed: it is not to be run.
+    """
+    path = directory / graph.path
+    options = session_options(SessionSettings(threads=1))
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    with opening(path):
+        session = session_of(path, options)
+    _check_tensors(graph, session)
+
+
+def _check_tensors(graph: Graph, session: ort.InferenceSession) -> None:
+    _check(graph, "inputs", graph.inputs, session.get_inputs())
+    _check(graph, "outputs", graph.outputs, session.get_outputs())
 
 
 def _check(graph: Graph, side: str, wanted: Sequence[TensorSpec], found: Sequence[ort.NodeArg]) -> None:

@@ -32,7 +32,8 @@ class Order:
     """What a child has to do; without a stage it is the whole pipeline.
 
     target, graph: of a stage, the graph's manifest record as JSON. runs: of a stage, after the first; None runs it not
-    at all. prompt, resolution (px) and steps: of the pipeline; keep_loaded: whether it drops no component.
+    at all. prompt, resolution (px) and steps: of the pipeline; keep_loaded: whether it drops no component; hashes:
+    as `Bundle.open` has it.
     """
 
     bundle: str
@@ -46,6 +47,7 @@ class Order:
     prompt: str = ""
     steps: int = 0
     keep_loaded: bool = False
+    hashes: str = "known"
 
     def to_json(self) -> str:
         """The argument from which the child reads it."""
@@ -114,7 +116,7 @@ def _pipeline(order: Order) -> None:
         from lira_runtime.bundle import Bundle
         from lira_runtime.pipeline import Pipeline, Request, StageFinished, StageStarted
 
-        bundle = Bundle.open(order.bundle)
+        bundle = Bundle.open(order.bundle, order.hashes)  # type: ignore[arg-type]
         settings = SessionSettings(order.threads, weights=order.weights)  # type: ignore[arg-type]
         make = functools.partial(backend_for, bundle.manifest.target, settings)
         pipeline = Pipeline(bundle, KeptGraphs(make) if order.keep_loaded else make(), order.resolution)

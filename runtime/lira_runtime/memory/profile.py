@@ -22,7 +22,8 @@ STEADY_RUNS = 2
 class Asked:
     """resolution in px, one of the bundle's; threads: 0 chooses; weights: how they are loaded.
 
-    keep_loaded: whether the pipeline keeps every component in memory until its end.
+    keep_loaded: whether the pipeline keeps every component in memory until its end. verified: whether it looks at the
+    SHA-256 of files, as `lira-generate` does.
     """
 
     prompt: str
@@ -31,6 +32,7 @@ class Asked:
     steps: int
     weights: WeightsMode
     keep_loaded: bool = False
+    verified: bool = True
 
 
 @dataclass(frozen=True)
@@ -166,4 +168,5 @@ def _pipeline_order(bundle: Bundle, asked: Asked) -> Order:
         prompt=asked.prompt,
         steps=asked.steps,
         keep_loaded=asked.keep_loaded,
+        hashes="known" if asked.verified else "skip",
     )

@@ -18,6 +18,7 @@ from lira_runtime.memory.profile import Asked, Parts, Profile, processes, profil
 from lira_runtime.memory.remedy import over_budget
 from lira_runtime.progress import Progress
 from lira_runtime.sampler import MAX_STEPS
+from lira_runtime.trust.opening import NO_VERIFY_HELP, open_to_run
 
 
 @cli_guard
@@ -38,6 +39,7 @@ from lira_runtime.sampler import MAX_STEPS
 )
 @click.option("--html", type=click.Path(path_type=Path), help="Report to write, one self-contained file.")
 @click.option("--png", type=click.Path(path_type=Path), help="Picture of the timeline to write; needs matplotlib.")
+@click.option("--no-verify", is_flag=True, help=NO_VERIFY_HELP)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress as JSON lines on stderr.")
 def main(
     bundle_path: Path,
@@ -50,14 +52,15 @@ def main(
     steps: int,
     html: Path | None,
     png: Path | None,
+    no_verify: bool,
     as_json: bool,
 ) -> None:
     """Measure the memory of the bundle in the directory BUNDLE: each stage by itself, then the whole pipeline."""
     budget_bytes = None if budget is None else parse_bytes(budget)
     _check_reports(html, png)
-    bundle = _open(bundle_path)
+    bundle = _open(bundle_path, no_verify, as_json)
     side, weights = bundle.resolution(resolution), weights or bundle.manifest.weights
-    asked = Asked(prompt, side, threads, steps, weights, keep_loaded)
+    asked = Asked(prompt, side, threads, steps, weights, keep_loaded, not no_verify)
     with Progress(len(processes(bundle)), "profiling", json=as_json) as progress:
         measured = profile(bundle, asked, progress)
     _write_reports(measured, budget_bytes, html, png)
@@ -76,8 +79,8 @@ def _check_reports(html: Path | None, png: Path | None) -> None:
         raise BadInput("--png needs matplotlib, which is not installed: pip install matplotlib.")
 
 
-def _open(path: Path) -> Bundle:
-    bundle = Bundle.open(path)
+def _open(path: Path, no_verify: bool, as_json: bool) -> Bundle:
+    bundle = open_to_run(path, no_verify, as_json)
     if bundle.manifest.target == "coreml":
         raise BadInput(
             f"{path} is a Core ML bundle, which an app on Apple's systems runs: its memory cannot be measured here."

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from toy_bundle import write_toy_bundle
 
+from lira_runtime import manifest as m
 from lira_runtime.files import sha256_of
 from lira_runtime.memory import profile_cli
 from lira_runtime.memory.profile import Profile
@@ -50,7 +51,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 def changed(bundle: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     manifest = json.loads((bundle / "manifest.json").read_text())
     change(manifest)
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    m.save(m.decode(json.dumps(manifest).encode()), bundle)
     return bundle
 
 

@@ -1,0 +1,54 @@
+"""One thing that was looked at in a bundle, and what came of it. Names and codes are stable: programs read them."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+CheckName = Literal["manifest", "signature", "file", "extra", "tensors", "contents", "golden", "parity"]
+Status = Literal["ok", "failed", "not_checked"]
+Code = Literal[
+    "manifest_unreadable",
+    "missing",
+    "link",
+    "unreadable",
+    "wrong_size",
+    "wrong_sha256",
+    "extra",
+    "graph_refused",
+    "contents_differ",
+    "not_quantized",
+    "golden_differs",
+    "parity_lost",
+    "unsigned",
+    "wrong_signature",
+    "files_damaged",
+    "package_missing",
+    "not_stored",
+    "no_key",
+]
+"""Why a check failed (up to wrong_signature), or why it could not be made here (the last four)."""
+
+
+class Check(Struct, frozen=True):
+    """check: its kind. subject: the file, graph or component, made printable. said: a sentence unless it is ok."""
+
+    check: CheckName
+    subject: str
+    status: Status = "ok"
+    code: Code | None = None
+    said: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether something is wrong."""
+        return self.status == "failed"
+
+    def line(self) -> str:
+        """The check in one line."""
+        status = {"ok": "ok", "failed": "FAILED", "not_checked": "not checked here"}[self.status]
+        return f"{status:<16}  {self.check:<9}  {self.subject}" + (f": {self.said}" if self.said else "")
+
+
+def printable(name: str) -> str:
+    """A file's name, which may hold anything, with control characters and what is no Unicode escaped."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)

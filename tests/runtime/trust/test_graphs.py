@@ -1,0 +1,114 @@
+"""`lira-verify` on graphs that are not what the manifest says, in bundles whose hashes are forged to fit."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+from forgery import FILES, Verify, failures, rewrite, with_true_hashes
+from onnx import TensorProto, helper
+from toy_bundle import write_toy_bundle
+
+from lira_runtime import manifest as m
+
+
+def test_components_in_each_others_place_are_found_even_with_true_hashes(toy_bundle: Path, verify: Verify) -> None:
+    for end in ("", ".data"):
+        one, other = (toy_bundle / f"{name}.onnx{end}" for name in ("denoiser", "decoder"))
+        kept = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(kept)
+    found = [name for check, name, _ in failures(verify(toy_bundle)[1]) if check == "file"]
+    assert found == ["denoiser.onnx", "decoder.onnx"], "their weights are the same ballast"
+    rewrite(toy_bundle, lambda manifest: with_true_hashes(manifest, toy_bundle))
+    code, checks, _ = verify(toy_bundle)
+    refused = [("tensors", f"{name}.onnx", "graph_refused") for name in ("denoiser", "decoder")]
+    assert code == 5 and set(refused) <= set(failures(checks))
+
+
+def test_weights_outside_of_the_bundle_are_not_read(toy_bundle: Path, tmp_path: Path, verify: Verify) -> None:
+    (toy_bundle / "decoder.onnx.data").rename(tmp_path / "decoder.onnx.data")
+    for place in ("../decoder.onnx.data", str(tmp_path / "decoder.onnx.data")):
+        model = onnx.load(toy_bundle / "decoder.onnx", load_external_data=False)
+        for tensor in model.graph.initializer:
+            for pair in tensor.external_data:
+                if pair.key == "location":
+                    pair.value = place
+        onnx.save(model, toy_bundle / "decoder.onnx")
+        (toy_bundle / "decoder.onnx.data").write_bytes(b"")
+        rewrite(toy_bundle, lambda manifest: with_true_hashes(manifest, toy_bundle))
+        code, checks, _ = verify(toy_bundle)
+        assert code == 5 and failures(checks)[0] == ("tensors", "decoder.onnx", "graph_refused"), checks
+
+
+def test_what_files_hold_must_be_what_the_manifest_counts_and_the_recipe_allows(
+    toy_bundle: Path, verify: Verify
+) -> None:
+    def declared(**change: Any) -> Callable[[m.Manifest], m.Manifest]:
+        def change_decoder(manifest: m.Manifest) -> m.Manifest:
+            *others, decoder = manifest.components
+            contents = msgspec.structs.replace(decoder.contents, **change)
+            return msgspec.structs.replace(manifest, components=(*others, replaced(decoder, contents=contents)))
+
+        return change_decoder
+
+    def replaced(component: m.Component, **change: Any) -> m.Component:
+        return msgspec.structs.replace(component, **change)
+
+    true = m.load(toy_bundle)
+    for change in ({"ops": {}}, {"products": {"int8": 3}}, {"weight_bytes": {"int8": 16384}}):
+        rewrite(toy_bundle, declared(**change))
+        code, checks, _ = verify(toy_bundle)
+        assert code == 5 and failures(checks) == [("contents", "decoder", "contents_differ")]
+        m.save(true, toy_bundle)
+    *others, decoder = true.components
+    m.save(msgspec.structs.replace(true, components=(*others, replaced(decoder, recipe="int8"))), toy_bundle)
+    code, checks, _ = verify(toy_bundle)
+    assert code == 5 and failures(checks) == [("contents", "decoder", "not_quantized")]
+
+
+def test_a_graph_that_computes_something_else_is_found_by_its_golden_output(
+    toy_bundle: Path, tmp_path: Path, verify: Verify
+) -> None:
+    for gain, wanted in ((1.001, []), (1.1, [("golden", "denoiser.onnx", "golden_differs")])):
+        write_toy_bundle(tmp_path / f"{gain}", gain)
+        for end in ("", ".data"):
+            shutil.copy(tmp_path / f"{gain}" / f"denoiser.onnx{end}", toy_bundle)
+        rewrite(toy_bundle, lambda manifest: with_true_hashes(manifest, toy_bundle))
+        assert verify(toy_bundle)[0] == 0, "nothing but its golden run tells"
+        code, checks, _ = verify(toy_bundle, "--deep")
+        assert (code, failures(checks)) == (5 if wanted else 0, wanted), "60 and 20 dB, and the peak over the RMS"
+
+
+def test_what_was_asked_for_and_cannot_be_done_is_not_passed_over(tmp_path: Path, verify: Verify) -> None:
+    write_toy_bundle(tmp_path / "bundle", np.inf)  # without golden outputs
+    assert verify(tmp_path / "bundle")[0] == 0
+    code, checks, sentence = verify(tmp_path / "bundle", "--deep")
+    assert code == 2 and not failures(checks)
+    assert "the golden check cannot be made here: the bundle stores no output of it" in sentence
+
+
+def test_a_partial_bundle_is_checked_as_far_as_it_goes(toy_bundle: Path, verify: Verify) -> None:
+    whole = m.load(toy_bundle)
+    part = whole.components[2:]
+    m.save(msgspec.structs.replace(whole, components=part, empty_prompt=None, partial=True), toy_bundle)
+    for name in FILES:
+        if not name.startswith(("decoder", "golden-decoder", "tokenizer")):
+            (toy_bundle / name).unlink()
+    code, checks, _ = verify(toy_bundle, "--deep")
+    assert code == 0 and [each["subject"] for each in checks if each["check"] == "golden"] == ["decoder.onnx"]
+
+
+def test_a_graph_with_other_tensors_is_refused(toy_bundle: Path, verify: Verify) -> None:
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 8, 8]) for name in ("latent", "image")]
+    graph = helper.make_graph([helper.make_node("Identity", ["latent"], ["image"])], "g", tensors[:1], tensors[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, toy_bundle / "decoder.onnx")
+    rewrite(toy_bundle, lambda manifest: with_true_hashes(manifest, toy_bundle))
+    (found,) = (
+        each for each in verify(toy_bundle)[1] if each["subject"] == "decoder.onnx" and each["check"] == "tensors"
+    )
+    assert found["code"] == "graph_refused" and "outputs of the graph decoder.onnx are not those" in found["said"]

@@ -1,0 +1,158 @@
+"""Files that were right before are not read again, and no changed file passes for one."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from forgery import FILES, Verify, failures, rewrite
+
+from lira_runtime import cli
+from lira_runtime.bundle import Bundle
+from lira_runtime.errors import DamagedBundle
+from lira_runtime.memory import profile_cli
+from lira_runtime.trust import files, known
+
+Reads = Callable[[Path], list[str]]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder; what was written a moment ago may be remembered."""
+    monkeypatch.setenv("LIRA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(known, "SETTLED_NS", 0)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    """Open a bundle -> the files that were read for their SHA-256."""
+    read, honest = list[str](), files.sha256_of
+
+    def spy(path: Path) -> str:
+        read.append(path.name)
+        return honest(path)
+
+    monkeypatch.setattr(files, "sha256_of", spy)
+
+    def run(bundle: Path) -> list[str]:
+        read.clear()
+        Bundle.open(bundle, "known")
+        return list(read)
+
+    return run
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_second_start_reads_no_file_and_another_place_or_manifest_all(
+    toy_bundle: Path, tmp_path: Path, cache: Path, reads: Reads
+) -> None:
+    assert sorted(reads(toy_bundle)) == sorted(FILES)
+    assert reads(toy_bundle) == []
+    assert len(list((cache / "checked").iterdir())) == 1
+    copy = shutil.copytree(toy_bundle, tmp_path / "copy")
+    assert sorted(reads(copy)) == sorted(FILES)
+    rewrite(toy_bundle, lambda manifest: msgspec.structs.replace(manifest, preset="other"))
+    assert sorted(reads(toy_bundle)) == sorted(FILES)
+
+
+def test_a_changed_file_is_read_again_even_with_its_size_and_mtime_put_back(
+    toy_bundle: Path, cache: Path, reads: Reads
+) -> None:
+    reads(toy_bundle)
+    path = toy_bundle / "decoder.onnx.data"
+    before = path.stat()
+    flip(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    with pytest.raises(DamagedBundle, match=r"decoder\.onnx\.data does not have the SHA-256"):
+        reads(toy_bundle)
+    flip(path)
+    assert reads(toy_bundle) == ["decoder.onnx.data"]
+
+
+def test_a_file_in_the_place_of_another_is_read(toy_bundle: Path, cache: Path, reads: Reads) -> None:
+    reads(toy_bundle)
+    path = toy_bundle / "decoder.onnx.data"
+    shutil.copy2(path, toy_bundle.parent / "other")
+    flip(toy_bundle.parent / "other")
+    os.replace(toy_bundle.parent / "other", path)
+    with pytest.raises(DamagedBundle, match="SHA-256"):
+        reads(toy_bundle)
+
+
+def test_what_changed_a_moment_ago_is_not_remembered(
+    toy_bundle: Path, cache: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known, "SETTLED_NS", 3_600_000_000_000)
+    reads(toy_bundle)
+    assert sorted(reads(toy_bundle)) == sorted(FILES) and not cache.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"manifest": 1, "files": {}}', b"[" * 10_000])
+def test_a_damaged_cache_is_as_good_as_none(toy_bundle: Path, cache: Path, reads: Reads, content: bytes) -> None:
+    reads(toy_bundle)
+    (record,) = (cache / "checked").iterdir()
+    record.write_bytes(content)
+    assert sorted(reads(toy_bundle)) == sorted(FILES)
+    assert reads(toy_bundle) == []
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(toy_bundle: Path, cache: Path, reads: Reads) -> None:
+    cache.write_text("a file where the folder should be")
+    assert reads(toy_bundle) == reads(toy_bundle) != []
+
+
+def test_the_stated_limit_and_that_lira_verify_does_not_have_it(
+    toy_bundle: Path, cache: Path, reads: Reads, verify: Verify
+) -> None:
+    reads(toy_bundle)
+    flip(toy_bundle / "decoder.onnx.data")
+    (record,) = (cache / "checked").iterdir()
+    forged = msgspec.json.decode(record.read_bytes())
+    state = (toy_bundle / "decoder.onnx.data").stat()
+    forged["files"]["decoder.onnx.data"] = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+    record.write_bytes(msgspec.json.encode(forged))
+    assert reads(toy_bundle) == [], "who can write the cache deceives lira-generate"
+    assert failures(verify(toy_bundle)[1]) == [("file", "decoder.onnx.data", "wrong_sha256")]
+
+
+def test_lira_generate_reads_once_and_with_no_verify_says_what_it_skips(
+    toy_bundle: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def generate(*flags: str) -> tuple[object, str]:
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(toy_bundle), "a cat", "--out", str(tmp_path / "a.png"), "--steps", "1", *flags])
+        return stop.value.code, capsys.readouterr().err
+
+    assert generate()[0] == 0 and (cache / "checked").is_dir()
+    flip(toy_bundle / "decoder.onnx.data")  # its last byte belongs to the ballast
+    code, err = generate()
+    assert code == 5 and "decoder.onnx.data does not have the SHA-256" in err
+    code, err = generate("--no-verify")
+    size = sum((toy_bundle / name).stat().st_size for name in FILES)
+    assert code == 0
+    assert f"notice: --no-verify: the SHA-256 of 11 files, {size / 1e6:.1f} MB, was not looked at" in err.splitlines()
+    code, err = generate("--no-verify", "--json")
+    assert code == 0 and f'{{"event": "not_verified", "files": 11, "bytes": {size}}}' in err.splitlines()
+    (toy_bundle / "decoder.onnx.data").write_bytes(b"short")
+    assert generate("--no-verify")[0] == 5
+
+
+def test_lira_profile_refuses_a_changed_file_unless_told_not_to_look(
+    toy_bundle: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flip(toy_bundle / "decoder.onnx.data")
+    for flags, wanted in (([], 5), (["--no-verify"], 0)):
+        with pytest.raises(SystemExit) as stop:
+            profile_cli.main([str(toy_bundle), "--steps", "1", *flags])
+        err = capsys.readouterr().err
+        assert stop.value.code == wanted, err
+        assert ("--no-verify" in err) == bool(flags)
