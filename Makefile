@@ -68,7 +68,7 @@ clean:
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,onnx,coreml,tflite,bench,dev]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,onnx,coreml,tflite,sign,bench,dev]" -c constraints.txt
 	touch $@
 
 $(BASE_STAMP): pyproject.toml constraints.txt

@@ -84,6 +84,7 @@ class Run:
 )
 @click.option("--keep-loaded", is_flag=True, help="Keep every component in memory until the end.")
 @click.option("--no-verify", is_flag=True, help=NO_VERIFY_HELP)
+@click.option("--public-key", type=click.Path(path_type=Path), help="Key, in PEM, that must have signed the bundle.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress as JSON lines on stderr.")
 def main(
     bundle_path: Path,
@@ -102,11 +103,12 @@ def main(
     weights: WeightsMode | None,
     keep_loaded: bool,
     no_verify: bool,
+    public_key: Path | None,
     as_json: bool,
 ) -> None:
     """Draw PROMPT with the bundle in the directory BUNDLE."""
     check_writable_file(out)
-    bundle = open_to_run(bundle_path, no_verify, as_json)
+    bundle = open_to_run(bundle_path, no_verify, as_json, public_key)
     session = SessionSettings(threads, spinning, weights or bundle.manifest.weights)
     make = partial(backend_for, bundle.manifest.target, session)
     pipeline = Pipeline(bundle, KeptGraphs(make) if keep_loaded else make(), resolution)

@@ -11,7 +11,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "runtime" / "lira_runtime"
 IMPORT_NAMES = {"pillow": "PIL"}
-OPTIONAL = {Path("backends", "tflite.py"): "ai_edge_litert", Path("memory", "plot.py"): "matplotlib"}
+OPTIONAL = {
+    Path("backends", "tflite.py"): "ai_edge_litert",
+    Path("memory", "plot.py"): "matplotlib",
+    Path("trust", "signature.py"): "cryptography",
+}
 """Modules that need one package more, which an extra brings."""
 
 IMPORT_EVERYTHING = """
@@ -22,7 +26,7 @@ class Block:
         package = name.split(".")[0]
         if package in {"torch", "transformers", "onnx", "onnxscript", "lira", "lira_export", "safetensors"}:
             raise ImportError(f"{name} is no dependency of the runtime")
-        if package in {"ai_edge_litert", "matplotlib"}:
+        if package in {"ai_edge_litert", "matplotlib", "cryptography"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Block())

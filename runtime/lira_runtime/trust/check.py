@@ -26,7 +26,7 @@ Code = Literal[
     "not_stored",
     "no_key",
 ]
-"""Why a check failed (up to wrong_signature), or why it could not be made here (the last four)."""
+"""Why a check failed (up to wrong_signature), or why it could not be made here (the last four, and unsigned)."""
 
 
 class Check(Struct, frozen=True):

@@ -11,6 +11,7 @@ import msgspec
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, DamagedBundle, cli_guard
 from lira_runtime.files import MANIFEST_NAME, sha256_of
 from lira_runtime.trust.check import Check
+from lira_runtime.trust.signed import Demand
 from lira_runtime.trust.verify import Asked, verify
 
 
@@ -23,12 +24,21 @@ from lira_runtime.trust.verify import Asked, verify
     metavar="DIR",
     help="Repeat parity with the eager model of these weights; demo or seed: those that the manifest names.",
 )
+@click.option("--public-key", type=click.Path(path_type=Path), help="Key, in PEM, that must have signed the manifest.")
+@click.option("--require-signature", is_flag=True, help="Fail where the bundle is not signed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def main(bundle_path: Path, deep: bool, checkpoint: str | None, as_json: bool) -> None:
+def main(
+    bundle_path: Path,
+    deep: bool,
+    checkpoint: str | None,
+    public_key: Path | None,
+    require_signature: bool,
+    as_json: bool,
+) -> None:
     """Check the bundle in the directory BUNDLE: every file, every graph, and on request what it computes."""
     if not bundle_path.is_dir():
         raise BadInput(f"there is no bundle at {bundle_path}: a bundle is a directory.")
-    asked, checks = Asked(deep, checkpoint), list[Check]()
+    asked, checks = Asked(deep, checkpoint, Demand(public_key, require_signature)), list[Check]()
     for check in verify(bundle_path, asked):
         checks.append(check)
         if not as_json:

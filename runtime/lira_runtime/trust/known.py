@@ -36,9 +36,8 @@ class KnownFiles:
     """What is known of the bundle in `directory`, whose manifest has the SHA-256 `digest`."""
 
     def __init__(self, directory: Path, digest: str) -> None:
-        place = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()
-        self._path = cache_folder() / FOLDER / f"{place[:16]}.json"
-        found = _read(self._path)
+        self._path = _record_path(directory)
+        found = None if self._path is None else _read(self._path)
         self._record = found if found and found.manifest == digest else _Record(digest, {})
         self._changed = False
 
@@ -56,7 +55,7 @@ class KnownFiles:
 
     def save(self) -> None:
         """Keep what was found; where the cache cannot be written, the next start reads the files again."""
-        if not self._changed:
+        if not self._changed or self._path is None:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +63,15 @@ class KnownFiles:
                 part.write_bytes(msgspec.json.encode(self._record))
         except (OSError, LiRAError):
             return
+
+
+def _record_path(directory: Path) -> Path | None:
+    """Where a bundle's record is kept; None for a user without a home."""
+    place = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()
+    try:
+        return cache_folder() / FOLDER / f"{place[:16]}.json"
+    except RuntimeError:
+        return None
 
 
 def _state(path: Path) -> State:

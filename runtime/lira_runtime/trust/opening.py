@@ -1,20 +1,33 @@
 """How commands open a bundle that they are going to run."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
 
+from lira_runtime import manifest
 from lira_runtime.bundle import Bundle
+from lira_runtime.errors import BadInput, DamagedBundle
+from lira_runtime.trust.signed import Demand, check_signature
 
 NO_VERIFY_HELP = "Do not look at the SHA-256 of the bundle's files."
 
 
-def open_to_run(path: Path, no_verify: bool, as_json: bool) -> Bundle:
-    """Open a bundle; files whose SHA-256 was right before are not read again. Raises as `Bundle.open` does.
+def open_to_run(path: Path, no_verify: bool, as_json: bool, public_key: Path | None = None) -> Bundle:
+    """Open a bundle; files whose SHA-256 was right before are not read again.
 
-    no_verify: look at no SHA-256, and say so on stderr, with `as_json` as an object on one line.
+    no_verify: look at no SHA-256, and say so on stderr, with `as_json` as an object on one line. public_key: whose
+    signature the manifest must have. Raises as `Bundle.open` does, DamagedBundle where it is not signed so, and
+    BadInput where the key cannot be read, or is given with `no_verify`: it would prove nothing.
     """
+    if public_key is not None and no_verify:
+        raise BadInput("--public-key proves nothing together with --no-verify: what is signed are the files' SHA-256.")
     bundle = Bundle.open(path, "skip" if no_verify else "known")
+    if public_key is not None:
+        data = manifest.read(path)
+        signature = check_signature(path, data, Demand(public_key))
+        if signature.failed or hashlib.sha256(data).hexdigest() != bundle.digest:
+            raise DamagedBundle(f"{path} is not to be trusted: {signature.said or 'its manifest has just changed.'}")
     if no_verify:
         files = list(bundle.manifest.files())
         size = sum(entry.bytes for entry in files)

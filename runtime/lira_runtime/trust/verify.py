@@ -11,6 +11,7 @@ from lira_runtime.manifest import Source
 from lira_runtime.trust.check import Check, CheckName
 from lira_runtime.trust.files import check_files
 from lira_runtime.trust.graphs import Graphs
+from lira_runtime.trust.signed import Demand, check_signature
 
 WORDS = ("demo", "seed")
 """In place of a checkpoint's folder: weights that the exporter builds from what the manifest says."""
@@ -18,24 +19,26 @@ WORDS = ("demo", "seed")
 
 @dataclass(frozen=True)
 class Asked:
-    """deep: run the golden inputs. checkpoint: a folder, or "demo" or "seed": repeat parity with those weights."""
+    """deep: run the golden inputs. checkpoint: a folder, or one of `WORDS`: repeat parity with those weights."""
 
     deep: bool = False
     checkpoint: str | None = None
+    signature: Demand = Demand()
 
     @property
     def checks(self) -> frozenset[CheckName]:
         """Those that were asked for by an option, and so must not be left out in silence."""
         deep: set[CheckName] = {"golden"} if self.deep else set()
         parity: set[CheckName] = {"parity"} if self.checkpoint is not None else set()
-        return frozenset(deep | parity)
+        signature: set[CheckName] = {"signature"} if self.signature.made else set()
+        return frozenset(deep | parity | signature)
 
 
 def verify(directory: Path, asked: Asked) -> Iterator[Check]:
     """Yield every check of the bundle in `directory`.
 
     Raises:
-        BadInput: the checkpoint is not the one that the bundle was exported from.
+        BadInput: the checkpoint is not the one that the bundle was exported from, or the key cannot be read.
         OverBudget: a graph needs more memory than there is.
         OSError: a folder of the bundle cannot be listed.
     """
@@ -43,12 +46,15 @@ def verify(directory: Path, asked: Asked) -> Iterator[Check]:
         yield Check("manifest", MANIFEST_NAME, "failed", "link", "it is a link, which may point outside of the bundle.")
         return
     try:
-        manifest = manifest_module.load(directory)
+        data = manifest_module.read(directory)
+        signature = check_signature(directory, data, asked.signature)
+        manifest = manifest_module.parse(data)
     except DamagedBundle as error:
         yield Check("manifest", MANIFEST_NAME, "failed", "manifest_unreadable", str(error))
         return
     _check_checkpoint(asked.checkpoint, manifest.source)
     yield Check("manifest", MANIFEST_NAME)
+    yield signature
     damaged = set()
     for check in check_files(directory, manifest):
         if check.check == "file" and check.failed:

@@ -12,6 +12,7 @@ def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
     """`lira-verify BUNDLE --json` -> exit code, checks and the sentence on stderr."""
 
     def run(bundle: Path, *flags: str | Path) -> tuple[int, Checks, str]:
+        capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
             main([str(bundle), "--json", *map(str, flags)])
         captured = capsys.readouterr()

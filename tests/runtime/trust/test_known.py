@@ -110,6 +110,18 @@ def test_a_cache_that_cannot_be_written_is_no_error(toy_bundle: Path, cache: Pat
     assert reads(toy_bundle) == reads(toy_bundle) != []
 
 
+def test_a_user_without_a_home_has_every_file_read(
+    toy_bundle: Path, cache: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for variable in ("LIRA_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert reads(toy_bundle) == reads(toy_bundle) != []
+
+
 def test_the_stated_limit_and_that_lira_verify_does_not_have_it(
     toy_bundle: Path, cache: Path, reads: Reads, verify: Verify
 ) -> None:
