@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from lowering_baseline import counts, moved
 from PIL import Image
 
 from lira.evaluation.eager import draw_batch
 from lira.sources import Request, load_models
 from lira_export.guard import ALLOWED, CONTROL_FLOW, UNDELEGATED
-from lira_export.targets import TARGETS
+from lira_export.targets import TARGETS, make_target
 from lira_runtime import manifest
+from lira_runtime.bundle import Bundle
 from lira_runtime.cli import main as generate
 from lira_runtime.manifest import TargetName
 from lira_runtime.sampler import shifted_sigmas
@@ -85,6 +87,22 @@ def test_the_default_recipe_draws_the_eager_models_picture_in_every_format(forma
     drawn = manifest.load(formats[target]).trajectory
     assert drawn is not None and drawn.passed and len(drawn.drift_db) == drawn.steps == 20
     assert 30 <= drawn.image_psnr_db < 100, "closer than 8-bit weights can be: nothing was quantized"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@torch.inference_mode()
+def test_the_reasoning_loop_stops_where_eagers_does(formats: Folders, target: TargetName) -> None:
+    models, bundle = load_models(Request("nano")), Bundle.open(formats[target])
+    graph, backend = bundle.graph("denoiser"), make_target(target).backend()
+    generator = torch.Generator().manual_seed(0)
+    latent, text = (torch.randn(graph.inputs[index].shape, generator=generator) for index in (0, 2))
+    backend.load(graph, bundle.path)
+    for time in (0.9, 0.2):
+        inputs = {"latent": latent, "timestep": torch.tensor([time]), "text_states": text}
+        found = backend.run({name: value.numpy() for name, value in inputs.items()})["reasoning_steps"]
+        wanted = models.denoiser(*inputs.values())[1]["total_steps"]
+        assert found.tolist() == wanted.tolist() and wanted < models.denoiser.preset.reasoning_steps
+    backend.unload()
 
 
 def test_the_three_bundles_hold_the_same_components_with_the_same_tensors(formats: Folders) -> None:

@@ -84,16 +84,18 @@ def test_every_graph_computes_what_the_eager_models_do(side: int, target: Target
         "timestep": torch.tensor([0.6]),
         "text_states": torch.randn(1, 77, mite.models.text_encoder.width, generator=generator),
     }
-    velocity = mite.models.denoiser(*inputs.values())[0]
+    velocity, info = mite.models.denoiser(*inputs.values())
     image = mite.models.decoder(inputs["latent"])
     bundle, backend = Bundle.open(mite.bundle), make_target(target).backend()
     for name, output, wanted in (("denoiser", "velocity", velocity), ("decoder", "image", image)):
         graph = bundle.graph(name, side)
         backend.load(graph, bundle.path)
-        found = backend.run({spec.name: inputs[spec.name].numpy() for spec in graph.inputs})[output]
+        found = backend.run({spec.name: inputs[spec.name].numpy() for spec in graph.inputs})
         backend.unload()
-        error = np.sqrt(np.mean(np.square(found.astype(np.float64) - wanted.numpy())))
+        error = np.sqrt(np.mean(np.square(found[output].astype(np.float64) - wanted.numpy())))
         assert 25 <= 20 * np.log10(float(wanted.abs().max()) / error) < 100, name
+        if name == "denoiser":
+            assert found["reasoning_steps"].tolist() == info["total_steps"].tolist() == [3], "more than the least"
 
 
 @pytest.mark.parametrize("target", ["onnx", "tflite"])
