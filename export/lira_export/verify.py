@@ -1,18 +1,21 @@
 """What `lira-verify` needs of the exporter: counts of what files hold, and parity with the eager model once more."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from lira_export.compare.origin import models_of
+from lira_export.drawing import draw
+from lira_export.drift import picture_psnr_db
 from lira_export.gates import MOST_DB, check_quantized
 from lira_export.parity import outputs_of, psnr_db
 from lira_export.recipes import get_recipe
-from lira_export.references import References
+from lira_export.references import DRAWN, References
 from lira_export.target import Inventory
 from lira_runtime.backends.session import first_line_of
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, DamagedBundle, ParityLost
-from lira_runtime.manifest import Component, Graph, Manifest, TargetName
+from lira_runtime.manifest import Component, Graph, Manifest, TargetName, Trajectory
+from lira_runtime.pipeline import Pipeline
 from lira_runtime.trust.check import Check
 from lira_runtime.trust.engines import engine, export_module
 from lira_runtime.trust.verify import WORDS
@@ -50,34 +53,45 @@ def _inventory(target: TargetName, graph: Graph, directory: Path) -> Inventory:
         raise DamagedBundle(f"{graph.path} cannot be read: {first_line_of(error)}") from error
 
 
-def parity_with(directory: Path, manifest: Manifest, checkpoint: str) -> Callable[[Component], Check]:
-    """A component -> its parity with the eager model, measured anew on every sample and judged as at export.
+class Eager:
+    """The eager models of the bundle in `directory`, to measure its parity with anew, as the export did.
 
     checkpoint: a folder, or one of `WORDS`. Raises BadInput where the bundle was exported from other weights.
     """
-    bundle = Bundle(directory, manifest, "")
-    models = models_of(bundle, None if checkpoint in WORDS else Path(checkpoint))
-    references = References(models, manifest.resolutions)
 
-    def look(component: Component) -> Check:
-        backend, samples = engine(manifest.target), references.samples(component.name)
+    def __init__(self, directory: Path, manifest: Manifest, checkpoint: str) -> None:
+        self._bundle = Bundle(directory, manifest, "")
+        models = models_of(self._bundle, None if checkpoint in WORDS else Path(checkpoint))
+        self._references = References(models, manifest.resolutions)
+
+    def check_component(self, component: Component) -> Check:
+        """The worst of all samples at all sizes, judged by the manifest's threshold."""
+        backend, samples = engine(self._bundle.manifest.target), self._references.samples(component.name)
         psnr = min(
             psnr_db(output, sample.reference)
             for graph in component.graphs
             for output, sample in zip(
-                outputs_of(backend, graph, directory, samples[graph.resolution]), samples[graph.resolution], strict=True
+                outputs_of(backend, graph, self._bundle.path, samples[graph.resolution]),
+                samples[graph.resolution],
+                strict=True,
             )
         )
-        parity = component.parity
-        said = (
-            f"{min(psnr, MOST_DB):.1f} dB against the eager model, {parity.threshold_db:.0f} dB are needed; "
-            f"{parity.psnr_db:.1f} dB at export."
-        )
-        if psnr >= parity.threshold_db:
-            return Check("parity", component.name, said=said)
-        return Check("parity", component.name, "failed", "parity_lost", said)
+        return _parity(component.name, psnr, component.parity.threshold_db, component.parity.psnr_db)
 
-    return look
+    def check_picture(self, trajectory: Trajectory) -> Check:
+        """The picture of a whole drawing, judged by the manifest's threshold."""
+        pipeline = Pipeline(self._bundle, engine(self._bundle.manifest.target))
+        found, reference = draw(pipeline, DRAWN), self._references.drawing(self._bundle)
+        psnr = picture_psnr_db(found.image, reference.image)
+        return _parity("picture", psnr, trajectory.threshold_db, trajectory.image_psnr_db)
+
+
+def _parity(subject: str, psnr: float, threshold: float, at_export: float) -> Check:
+    needed = f"{threshold:.0f} dB are needed; {at_export:.1f} dB at export"
+    said = f"{min(psnr, MOST_DB):.1f} dB against the eager model, {needed}."
+    if psnr >= threshold:
+        return Check("parity", subject, said=said)
+    return Check("parity", subject, "failed", "parity_lost", said)
 
 
 def _difference(found: Mapping[str, int], declared: Mapping[str, int]) -> str:

@@ -54,7 +54,7 @@ class Graphs:
                 yield self._if_whole("golden", label(graph), files, partial(self._golden, component, graph))
 
     def check_parity(self, checkpoint: str) -> Iterator[Check]:
-        """Compare each component with the eager model that it was exported from, as the export did.
+        """Compare each component, and a whole picture, with the eager model of which they are, as the export did.
 
         Raises BadInput where the checkpoint is another.
         """
@@ -63,9 +63,12 @@ class Graphs:
         except BadInput as error:
             yield Check("parity", "every component", "not_checked", "package_missing", str(error))
             return
-        look = verify.parity_with(self.directory, self.manifest, checkpoint)
+        eager = verify.Eager(self.directory, self.manifest, checkpoint)
         for component in self.manifest.components:
-            yield self._if_whole("parity", component.name, component.files, partial(look, component))
+            look = partial(eager.check_component, component)
+            yield self._if_whole("parity", component.name, component.files, look)
+        if drawn := self.manifest.trajectory:
+            yield self._if_whole("parity", "picture", list(self.manifest.files()), partial(eager.check_picture, drawn))
 
     def _every(self) -> Iterator[tuple[Component, Graph]]:
         return ((component, graph) for component in self.manifest.components for graph in component.graphs)
