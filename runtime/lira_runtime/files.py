@@ -3,12 +3,14 @@
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from lira_runtime.errors import BadInput
+from lira_runtime.swap import ASIDE_SUFFIX, bring_back, fsync, swap_in
 
 MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.json.sig"
@@ -40,9 +42,9 @@ def atomic_write(goal: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield part
         part.chmod(0o666 & ~_umask())  # mkstemp is private by design; a result is an ordinary file
-        _fsync(part)
+        fsync(part)
         os.replace(part, goal)
-        _fsync(goal.parent)
+        fsync(goal.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -64,18 +66,32 @@ def atomic_directory(goal: str | os.PathLike[str], overwrite: bool = False) -> I
     goal = Path(os.path.abspath(goal))
     check_replaceable_directory(goal, overwrite)
     goal.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=_PART_PREFIX, suffix=_PART_SUFFIX, dir=goal.parent))
+    part = Path(tempfile.mkdtemp(prefix=_prefix(goal), suffix=_PART_SUFFIX, dir=goal.parent))
     try:
         yield part
         part.chmod(0o777 & ~_umask())
         for path in sorted(part.rglob("*")):
             path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())  # some libraries write private files
-            _fsync(path)
-        _fsync(part)
+            fsync(path)
+        fsync(part)
         check_replaceable_directory(goal, overwrite)  # minutes may have passed since the first look
-        _swap_in(part, goal)
+        swap_in(part, goal, _prefix(goal))
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def remove_leftovers(goal: Path) -> None:
+    """Remove what killed calls of `atomic_directory` left beside this very goal; nobody may be making it.
+
+    An old directory that a killed swap left aside goes back to its place.
+    """
+    pattern = re.compile(re.escape(_prefix(goal)) + rf"\w+({re.escape(_PART_SUFFIX)}|{re.escape(ASIDE_SUFFIX)})")
+    for path in sorted(goal.parent.iterdir()):
+        if pattern.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            if path.suffix == ASIDE_SUFFIX:
+                bring_back(path, goal)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def check_writable_file(goal: Path) -> None:
@@ -107,30 +123,9 @@ def check_replaceable_directory(goal: Path, overwrite: bool) -> None:
         raise BadInput(f"{goal} already holds a bundle; choose another place or ask to overwrite it.")
 
 
-def _swap_in(part: Path, goal: Path) -> None:
-    if not goal.exists():
-        os.rename(part, goal)
-        _fsync(goal.parent)
-        return
-    # rename(2) cannot replace a directory that has files, so the old one steps aside first.
-    aside = Path(tempfile.mkdtemp(prefix=_PART_PREFIX, suffix=".old", dir=goal.parent))
-    os.rename(goal, aside / "bundle")
-    try:
-        os.rename(part, goal)
-    except BaseException:
-        os.rename(aside / "bundle", goal)
-        aside.rmdir()
-        raise
-    _fsync(goal.parent)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _prefix(goal: Path) -> str:
+    """Of the directories that become `goal`; ends in a dot, and what `tempfile` adds has none."""
+    return f"{_PART_PREFIX}{goal.name}."
 
 
 def _umask() -> int:
