@@ -4,8 +4,10 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +20,10 @@ from lira_runtime.files import check_replaceable_directory, check_writable_file
 from lira_runtime.interface import COMPONENTS
 from lira_runtime.manifest import WEIGHTS_MODES, Manifest, TargetName, WeightsMode
 from lira_runtime.memory.budget import parse_bytes
+
+if TYPE_CHECKING:
+    from lira.sources import Request
+    from lira_export.bundle import Order
 
 ALL = "all"
 MOST_PX = 1 << 16
@@ -129,42 +135,63 @@ def command(
             check_writable_file(_plot_path(place))
     # torch takes seconds to import: a typing error must not wait for it. A target knows which extra it lacks.
     made = [make_target(name, ios) for name in targets]
-    from lira.sources import Request
+    from lira.sources import Request, names_of
+    from lira_export.bundle import Order
+    from lira_export.lock import locked
     from lira_export.planning import Asked, Plan
 
     request = Request(
         config, latent, None if sides is None else sides[0], text_encoder, checkpoint, seed, with_encoder, encoder
     )
+    names_of(request)  # a wrong one leaves no trace
     chosen = tuple(name for name in COMPONENTS if name in components) or COMPONENTS
-    plan = Plan(request, Asked(sides, recipe, weights, limit, chosen))
-    if plan.models.source.weights == "seed":
-        click.echo(SEED_NOTICE.format(seed=seed), err=True)
     show = _json_show if as_json else _plain_show
-    if dry_run:
-        for name in targets:
-            plan.show(name, outs[name], show)
-        return
+    with ExitStack() as locks:
+        for place in () if dry_run else outs.values():
+            locks.enter_context(locked(place))
+        plan = Plan(request, Asked(sides, recipe, weights, limit, chosen))
+        if plan.models.source.weights == "seed":
+            click.echo(SEED_NOTICE.format(seed=seed), err=True)
+        if dry_run:
+            for name in targets:
+                plan.show(name, outs[name], show)
+            return
+        choices = {name: plan.choice(name, show) for name in targets}
+        orders = [
+            Order(
+                config,
+                each,
+                choices[each.name].recipe,
+                outs[each.name],
+                chosen,
+                force,
+                allow_parity_failure,
+                choices[each.name].weights,
+                choices[each.name].budget,
+            )
+            for each in made
+        ]
+        _write([(order, choices[order.target.name].resolutions) for order in orders], request, as_json)
+
+
+def _write(orders: Sequence[tuple["Order", tuple[int, ...]]], request: "Request", as_json: bool) -> None:
+    """Write bundles at these resolutions in px, and report each when it is there."""
     from lira.sources import load_models
-    from lira_export.bundle import Order, write_bundle
+    from lira_export.bundle import write_bundle
     from lira_export.drift_plot import write_drift_plot
     from lira_export.references import References
 
-    choices = {name: plan.choice(name, show) for name in targets}
     models = load_models(request)
     references: dict[tuple[int, ...], References] = {}
-    for each in made:
-        place, choice = outs[each.name], choices[each.name]
-        order = Order(
-            config, each, choice.recipe, place, chosen, force, allow_parity_failure, choice.weights, choice.budget
-        )
-        own = replace(models, resolution=choice.resolutions[0])
-        known = references.setdefault(choice.resolutions, References(own, choice.resolutions))
+    for order, resolutions in orders:
+        own = replace(models, resolution=resolutions[0])
+        known = references.setdefault(resolutions, References(own, resolutions))
         written = write_bundle(order, known, _json_say if as_json else _plain_say)
         plot = None
         if written.trajectory is not None:
-            plot = _plot_path(place)
-            write_drift_plot(plot, f"{config}, {each.name}, {choice.recipe.name}", written.trajectory)
-        _finish(written, place, plot, as_json)
+            plot = _plot_path(order.out)
+            write_drift_plot(plot, f"{order.config}, {order.target.name}, {order.recipe.name}", written.trajectory)
+        _finish(written, order.out, plot, as_json)
 
 
 def _targets(asked: str) -> tuple[TargetName, ...]:
