@@ -23,7 +23,7 @@ from lira_runtime.memory.budget import parse_bytes
 
 if TYPE_CHECKING:
     from lira.sources import Request
-    from lira_export.bundle import Order
+    from lira_export.making import Order
 
 ALL = "all"
 MOST_PX = 1 << 16
@@ -85,7 +85,10 @@ SEED_NOTICE = """\
     help="Bundle folder; with --target all, the folder that holds the three.  [default: build/CONFIG-TARGET]",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Seed of random weights.")
-@click.option("--force", is_flag=True, help="Replace a bundle that is already there.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace a bundle that is already there; what would be the same is taken from it."
+)
+@click.option("--force", is_flag=True, help="The same, but make everything anew.")
 @click.option(
     "--allow-parity-failure",
     is_flag=True,
@@ -111,6 +114,7 @@ def command(
     ios: int,
     out: Path | None,
     seed: int,
+    overwrite: bool,
     force: bool,
     allow_parity_failure: bool,
     dry_run: bool,
@@ -130,14 +134,14 @@ def command(
         raise BadInput("--budget is for a whole pipeline; leave out --component.")
     outs = {name: _out(out, config, name, target == ALL) for name in targets}
     for place in outs.values():
-        check_replaceable_directory(place.absolute(), force)
+        check_replaceable_directory(place.absolute(), overwrite or force)
         if _plot_path(place).exists():
             check_writable_file(_plot_path(place))
     # torch takes seconds to import: a typing error must not wait for it. A target knows which extra it lacks.
     made = [make_target(name, ios) for name in targets]
     from lira.sources import Request, names_of
-    from lira_export.bundle import Order
     from lira_export.lock import locked
+    from lira_export.making import Order
     from lira_export.planning import Asked, Plan
 
     request = Request(
@@ -164,21 +168,22 @@ def command(
                 choices[each.name].recipe,
                 outs[each.name],
                 chosen,
-                force,
+                overwrite or force,
                 allow_parity_failure,
                 choices[each.name].weights,
                 choices[each.name].budget,
             )
             for each in made
         ]
-        _write([(order, choices[order.target.name].resolutions) for order in orders], request, as_json)
+        _write([(order, choices[order.target.name].resolutions) for order in orders], request, force, as_json)
 
 
-def _write(orders: Sequence[tuple["Order", tuple[int, ...]]], request: "Request", as_json: bool) -> None:
+def _write(orders: Sequence[tuple["Order", tuple[int, ...]]], request: "Request", anew: bool, as_json: bool) -> None:
     """Write bundles at these resolutions in px, and report each when it is there."""
     from lira.sources import load_models
     from lira_export.bundle import write_bundle
     from lira_export.drift_plot import write_drift_plot
+    from lira_export.kept import Kept
     from lira_export.references import References
 
     models = load_models(request)
@@ -186,7 +191,8 @@ def _write(orders: Sequence[tuple["Order", tuple[int, ...]]], request: "Request"
     for order, resolutions in orders:
         own = replace(models, resolution=resolutions[0])
         known = references.setdefault(resolutions, References(own, resolutions))
-        written = write_bundle(order, known, _json_say if as_json else _plain_say)
+        say, tell = (_json_say, _json_tell) if as_json else (_plain_say, _plain_tell)
+        written = write_bundle(order, known, say, Kept(order.out, anew), tell)
         plot = None
         if written.trajectory is not None:
             plot = _plot_path(order.out)
@@ -234,6 +240,14 @@ def _plain_say(line: str) -> None:
 
 def _json_say(line: str) -> None:
     click.echo(json.dumps({"event": "progress", "text": line}), err=True)
+
+
+def _plain_tell(component: str, reused: bool) -> None:
+    _plain_say(f"{component}: {'kept from before' if reused else 'made'}")
+
+
+def _json_tell(component: str, reused: bool) -> None:
+    click.echo(json.dumps({"event": "component", "name": component, "reused": reused}), err=True)
 
 
 def _plot_path(out: Path) -> Path:

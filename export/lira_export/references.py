@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from lira.sources import Models
 from lira_export.components import build_components
+from lira_export.digests import module_digest
 from lira_export.drawing import Drawing, draw
 from lira_export.eager import eager_pipeline
 from lira_export.parity import PROMPTS, Sample, reference_samples
@@ -24,6 +25,7 @@ class References:
     resolutions: tuple[int, ...]
     _samples: dict[int, dict[str, list[Sample]]] = field(default_factory=dict)
     _drawing: Drawing | None = None
+    _digests: dict[str, str] = field(default_factory=dict)
 
     def samples(self, component: str) -> dict[Resolution, list[Sample]]:
         """A component's samples by resolution; the text encoder's by None."""
@@ -34,6 +36,12 @@ class References:
         if component == TEXT_ENCODER:
             return {None: self._samples[self.resolutions[0]][component]}
         return {resolution: self._samples[resolution][component] for resolution in self.resolutions}
+
+    def digest(self, role: str) -> str:
+        """SHA-256 of the eager module in a component's role."""
+        if role not in self._digests:
+            self._digests[role] = module_digest(getattr(self.models, role))
+        return self._digests[role]
 
     def drawing(self, bundle: Bundle) -> Drawing:
         """Eager's drawing of `DRAWN` with a bundle's sampler, at its first resolution."""

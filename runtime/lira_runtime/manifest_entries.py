@@ -99,7 +99,10 @@ class Contents(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One network: its graphs, one for each resolution that needs its own, and the files that they share."""
+    """One network: its graphs, one for each resolution that needs its own, and the files that they share.
+
+    key: SHA-256 of what made it, by which an export that would make the same takes it; null where nobody shall.
+    """
 
     name: ComponentName
     graphs: Annotated[tuple[Graph, ...], Meta(min_length=1)]
@@ -107,6 +110,7 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     recipe: Text
     parity: Parity
     contents: Contents
+    key: Sha256 | None = None
 
 
 class Trajectory(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -92,7 +92,7 @@ def test_a_checkpoint_exports_the_component_asked_for_as_a_partial_bundle(
     arguments = ("--checkpoint", str(checkpoint), "--component", "decoder", "--json", "--out", str(out))
     code, stdout, err = run_export(*SMALL, *arguments)
     assert code == 0 and "NO WEIGHTS" not in err
-    assert {json.loads(line)["event"] for line in err.splitlines()} == {"progress"}
+    assert {json.loads(line)["event"] for line in err.splitlines()} == {"progress", "component"}
     result = json.loads(stdout)
     assert result["event"] == "result" and result["bundle"] == str(out)
     written = Bundle.open(out).manifest

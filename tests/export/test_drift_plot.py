@@ -68,7 +68,7 @@ def test_an_export_leaves_the_plot_beside_a_bundle_that_draws(
 ) -> None:
     write_toy_bundle(tmp_path / "toy")
     written = msgspec.structs.replace(manifest.load(tmp_path / "toy"), trajectory=drawn)
-    monkeypatch.setattr("lira_export.bundle.write_bundle", lambda order, references, say: written)
+    monkeypatch.setattr("lira_export.bundle.write_bundle", lambda order, *more: written)
     code, out, _ = run_export(*SMALL, "--out", str(tmp_path / "new"))
     plot = tmp_path / "new-drift.png"
     assert code == 0

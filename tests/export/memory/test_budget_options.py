@@ -123,7 +123,7 @@ def test_what_is_chosen_is_what_is_ordered(
 ) -> None:
     ordered: list[tuple[bundle.Order, References]] = []
 
-    def order(each: bundle.Order, references: References, say: object) -> None:
+    def order(each: bundle.Order, references: References, *more: object) -> None:
         ordered.append((each, references))
         raise OverBudget("far enough.")
 
