@@ -1,12 +1,13 @@
 """Whether a graph still computes what the eager model computes, by `psnr_db` and `cosine`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lira_export.components import Component
 from lira_runtime.backends.protocol import Backend
@@ -64,30 +65,35 @@ def outputs_of(backend: Backend, graph: Graph, folder: Path, samples: Sequence[S
 
 
 @torch.inference_mode()
-def reference_samples(components: Mapping[str, Component], seed: int = 0) -> dict[str, list[Sample]]:
-    """Samples for every component: real prompts, latents on the way from noise, both ends of the time axis."""
+def reference_samples(
+    components: Mapping[str, Component], seed: int = 0, wanted: Collection[str] | None = None
+) -> dict[str, list[Sample]]:
+    """Samples for the components, or those `wanted`: real prompts, latents on the way from noise, the time's ends.
+
+    A component's samples are the same whichever others are wanted.
+    """
     generator = torch.Generator().manual_seed(seed)
     tokenizer = ClipTokenizer.vendored()
-    samples: dict[str, list[Sample]] = {name: [] for name in components if name != IMAGE_ENCODER}
+    eager = {name: component.eager for name, component in components.items()}
+    samples: dict[str, list[Sample]] = {name: [] for name in components if wanted is None or name in wanted}
     for prompt, t in zip(PROMPTS, TIMES, strict=True):
-        ids = torch.from_numpy(tokenizer.encode(prompt).ids)
-        text = components["text_encoder"].eager(ids)
         latent = torch.randn(components["denoiser"].inputs[0].shape, generator=generator)
-        time = torch.tensor([t])
-        runs = {
-            "text_encoder": ({"input_ids": ids}, text),
-            "denoiser": (
-                {"latent": latent, "timestep": time, "text_states": text},
-                components["denoiser"].eager(latent, time, text)[0],
-            ),
-            "decoder": ({"latent": latent}, components["decoder"].eager(latent)),
-        }
-        for name, (inputs, output) in runs.items():
-            arrays = {key: value.numpy() for key, value in inputs.items()}
-            samples[name].append(Sample(arrays, output.numpy()))
-    if IMAGE_ENCODER in components:
+        time, ids = torch.tensor([t]), torch.from_numpy(tokenizer.encode(prompt).ids)
+        text = eager["text_encoder"](ids) if samples.keys() & {"text_encoder", "denoiser"} else ids
+        if "text_encoder" in samples:
+            samples["text_encoder"].append(_sample({"input_ids": ids}, text))
+        if "denoiser" in samples:
+            inputs = {"latent": latent, "timestep": time, "text_states": text}
+            samples["denoiser"].append(_sample(inputs, eager["denoiser"](latent, time, text)[0]))
+        if "decoder" in samples:
+            samples["decoder"].append(_sample({"latent": latent}, eager["decoder"](latent)))
+    if IMAGE_ENCODER in samples:
         samples[IMAGE_ENCODER] = image_encoder_samples(components[IMAGE_ENCODER], generator)
     return samples
+
+
+def _sample(inputs: Mapping[str, Tensor], output: Tensor) -> Sample:
+    return Sample({name: value.numpy() for name, value in inputs.items()}, output.numpy())
 
 
 @torch.inference_mode()

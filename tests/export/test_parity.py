@@ -12,8 +12,9 @@ from onnx import helper, numpy_helper
 
 from lira.sources import Models
 from lira_export.bundle import Order, write_bundle
+from lira_export.components import build_components
 from lira_export.onnx.target import OnnxTarget
-from lira_export.parity import Sample, cosine, psnr_db, require_float32_parity
+from lira_export.parity import Sample, cosine, psnr_db, reference_samples, require_float32_parity
 from lira_export.passes.simplify import simplify
 from lira_export.recipes import Recipe, get_recipe
 from lira_export.references import References
@@ -133,3 +134,28 @@ def test_a_recipe_that_asks_more_than_int8_gives_fails_the_export(small_models: 
     with pytest.raises(ParityLost, match="decoder: .* 150 dB are needed"):
         write_bundle(order, References(small_models, (64,)), lambda line: None)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "run"),
+    [
+        ("text_encoder", {"text_encoder"}),
+        ("denoiser", {"text_encoder", "denoiser"}),
+        ("decoder", {"decoder"}),
+    ],
+)
+def test_samples_of_one_component_are_those_of_all_without_running_the_others(
+    wanted: str, run: set[str], small_models: Models
+) -> None:
+    every = {each.name: each for each in build_components(small_models, 64)}
+    among_all, ran = reference_samples(every)[wanted], set()
+    hooks = [
+        getattr(small_models, name).register_forward_hook(lambda *call, name=name: ran.add(name)) for name in every
+    ]
+    (alone,) = References(small_models, (64,)).samples(wanted).values()
+    for hook in hooks:
+        hook.remove()
+    assert ran == run and len(alone) == len(among_all) == 3
+    for one, other in zip(alone, among_all, strict=True):
+        assert np.array_equal(one.reference, other.reference) and one.inputs.keys() == other.inputs.keys()
+        assert all(np.array_equal(one.inputs[name], other.inputs[name]) for name in one.inputs)
