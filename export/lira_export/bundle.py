@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 
 from lira.sources import Models
-from lira_export.drawing import draw
+from lira_export.drawing import Drawing, draw
 from lira_export.drift import drift_db, picture_psnr_db
 from lira_export.empty_prompt import write_empty_prompt
 from lira_export.gates import MOST_DB
 from lira_export.golden import write_golden
 from lira_export.kept import Kept
+from lira_export.keys import drawing_key
 from lira_export.making import Order, Tell, component_of, file_entry, judge
 from lira_export.memory.held import hold
 from lira_export.references import DRAWN, References
@@ -60,7 +61,7 @@ def write_bundle(
         manifest.save(written, folder)
         if not written.partial:
             say("trajectory: drawing with the bundle and with the eager models")
-            trajectory = _measure_trajectory(order, Bundle.open(folder), references)
+            trajectory = _measure_trajectory(order, Bundle.open(folder), references, kept)
             judge(trajectory.passed, _drift_sentence(trajectory), order, say)
             written = msgspec.structs.replace(written, trajectory=trajectory)
             manifest.save(written, folder)
@@ -72,9 +73,10 @@ def write_bundle(
     return written
 
 
-def _measure_trajectory(order: Order, bundle: Bundle, references: References) -> manifest.Trajectory:
+def _measure_trajectory(order: Order, bundle: Bundle, references: References, kept: Kept | None) -> manifest.Trajectory:
     pipeline = Pipeline(bundle, order.target.backend())
-    found, reference = draw(pipeline, DRAWN), references.drawing(bundle)
+    reference = eager_drawing(bundle, references, kept)  # first: it takes longer, and is kept
+    found = draw(pipeline, DRAWN)
     settings, threshold = pipeline.settings(DRAWN), order.recipe.least_image_psnr_db
     picture = picture_psnr_db(found.image, reference.image)
     return manifest.Trajectory(
@@ -87,6 +89,18 @@ def _measure_trajectory(order: Order, bundle: Bundle, references: References) ->
         threshold_db=threshold,
         passed=picture >= threshold,
     )
+
+
+def eager_drawing(bundle: Bundle, references: References, kept: Kept | None) -> Drawing:
+    """The eager models' drawing with a bundle's sampler, from what is kept where it is there."""
+    if kept is None:
+        return references.drawing(bundle)
+    key = drawing_key(references)
+    found = kept.take_drawing(key)
+    if found is None:
+        found = references.drawing(bundle)
+        kept.keep_drawing(key, found)
+    return found
 
 
 def _drift_sentence(trajectory: manifest.Trajectory) -> str:

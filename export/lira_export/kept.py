@@ -7,14 +7,16 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import msgspec
+import numpy as np
 
+from lira_export.drawing import Drawing
 from lira_runtime import manifest
 from lira_runtime.errors import LiRAError
-from lira_runtime.files import MANIFEST_NAME, atomic_directory
+from lira_runtime.files import MANIFEST_NAME, atomic_directory, sha256_of
 from lira_runtime.manifest import Component, FileEntry
 from lira_runtime.trust.files import file_fault
 
-RECORD = "component.json"
+RECORD, DRAWING = "record.json", "drawing.npz"
 KEY = re.compile("[0-9a-f]{64}")
 Say = Callable[[str], None]
 
@@ -59,6 +61,26 @@ class Kept:
             if not whole:
                 say(f"{name}: what is kept of it in {source} is damaged, so it is made anew")
         return None
+
+    def keep_drawing(self, key: str, drawing: Drawing) -> None:
+        """Keep a drawing's latents and picture."""
+        shutil.rmtree(self._folder / key, ignore_errors=True)
+        with atomic_directory(self._folder / key) as part:
+            np.savez(part / DRAWING, image=drawing.image, x0=np.stack(drawing.x0))
+            size, sha256 = (part / DRAWING).stat().st_size, sha256_of(part / DRAWING)
+            (part / RECORD).write_bytes(msgspec.json.encode(FileEntry(path=DRAWING, bytes=size, sha256=sha256)))
+
+    def take_drawing(self, key: str) -> Drawing | None:
+        """The drawing of this key, without the stages' seconds; None where there is none, or it is damaged."""
+        folder = self._folder / key
+        try:
+            entry = msgspec.json.decode((folder / RECORD).read_bytes(), type=FileEntry)
+            if entry.path != DRAWING or file_fault(folder, entry) is not None:
+                return None
+            with np.load(folder / DRAWING) as arrays:
+                return Drawing(tuple(arrays["x0"]), arrays["image"], ())
+        except (OSError, msgspec.DecodeError):
+            return None
 
     def clear(self) -> None:
         """Remove all that is kept but the bundle."""

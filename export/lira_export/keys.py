@@ -11,9 +11,9 @@ import msgspec
 
 from lira_export.digests import code_digest
 from lira_export.recipes import Recipe
-from lira_export.references import References
+from lira_export.references import DRAWN, References
 from lira_export.target import Target
-from lira_runtime.interface import TEXT_ENCODER, interface
+from lira_runtime.interface import COMPONENTS, TEXT_ENCODER, interface
 from lira_runtime.manifest import TargetName, WeightsMode
 
 TOOLS = ("torch", "numpy", "onnxruntime")
@@ -39,14 +39,36 @@ def component_key(
         "tensors": _tensors(name, references),
         "modules": {role: references.digest(role) for role in _read_by(name, target.name)},
         "weights": weights,
-        "tools": _versions({*target.tools, *TOOLS}),
-        "python": (platform.python_version(), sys.platform, platform.machine()),
-        "code": code_digest(),
     }
     if name == "denoiser" or target.name == "coreml":  # which see drawings by the eager models
         record["sampler"] = repr(models.sampler)
     if target.name == "coreml":  # whose packages say it
         record["source"] = models.source.digest
+    return _sha256(record | _made_by({*target.tools, *TOOLS}))
+
+
+def drawing_key(references: References) -> str:
+    """The key of the eager models' whole drawing, at the first resolution and with their own sampler."""
+    models = references.models
+    record = {
+        "drawn": repr(DRAWN),
+        "latent": repr(models.kind),
+        "resolution": references.resolutions[0],
+        "sampler": repr(models.sampler),
+        "modules": {role: references.digest(role) for role in COMPONENTS},
+    }
+    return _sha256(record | _made_by(TOOLS))
+
+
+def _made_by(tools: Iterable[str]) -> dict[str, object]:
+    return {
+        "tools": _versions(tools),
+        "python": (platform.python_version(), sys.platform, platform.machine()),
+        "code": code_digest(),
+    }
+
+
+def _sha256(record: Mapping[str, object]) -> str:
     return hashlib.sha256(msgspec.json.encode(record, order="sorted")).hexdigest()
 
 

@@ -8,10 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
+from lira.sources import Models
+from lira_export.bundle import eager_drawing
+from lira_export.drawing import Drawing
 from lira_export.kept import RECORD, Kept
 from lira_export.memory.predict import StageMemory
+from lira_export.references import References
 from lira_export.target import Job
 from lira_runtime import manifest
 from lira_runtime.bundle import Bundle
@@ -260,3 +265,24 @@ def test_what_was_kept_half_goes_and_what_was_kept_whole_goes_when_all_is_anew(
     assert os.listdir(tmp_path / ".lira-bundle.kept") == [KEY]
     Kept(tmp_path / "bundle", anew=True)
     assert take(tmp_path) == (None, [], [])
+
+
+def test_the_eager_drawing_is_kept_by_its_key_and_drawn_anew_where_it_is_damaged(
+    bundle_folder: Path, small_models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, kept, drawn = Bundle.open(bundle_folder), Kept(tmp_path / "bundle"), []
+    stand_in = Drawing(tuple(np.full((1, 16, 8, 8), step, np.float32) for step in range(3)), np.eye(3, dtype="u1"), ())
+    monkeypatch.setattr(References, "drawing", lambda self, bundle: drawn.append(self) or stand_in)
+    for _ in range(2):
+        found = eager_drawing(bundle, References(small_models, (64,)), kept)
+        assert np.array_equal(found.x0, stand_in.x0) and np.array_equal(found.image, stand_in.image)
+        assert found.image.dtype == np.uint8 and len(drawn) == 1
+    eager_drawing(bundle, References(small_models, (64, 128)), kept)
+    assert len(drawn) == 1, "the drawing is at the first resolution"
+    (folder,) = (tmp_path / ".lira-bundle.kept").iterdir()
+    rewrite(folder / "drawing.npz", lambda data: data[:-1] + b"x")
+    eager_drawing(bundle, References(small_models, (64,)), kept)
+    assert len(drawn) == 2
+    kept.clear()
+    eager_drawing(bundle, References(small_models, (64,)), kept)
+    assert len(drawn) == 3

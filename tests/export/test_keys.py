@@ -15,7 +15,7 @@ import torch
 from lira.sources import Models
 from lira_export import keys
 from lira_export.digests import code_digest, module_digest, tree_digest
-from lira_export.keys import component_key
+from lira_export.keys import component_key, drawing_key
 from lira_export.recipes import get_recipe
 from lira_export.references import References
 from lira_export.targets import make_target
@@ -108,6 +108,20 @@ def test_the_sampler_the_latent_and_the_source_are_in_the_keys_of_what_reads_the
     elsewhere = replace(small_models, source=source)
     assert changed(keys_of(small_models), keys_of(elsewhere)) == set()
     assert changed(keys_of(small_models, "coreml"), keys_of(elsewhere, "coreml")) == {*COMPONENTS}
+
+
+@pytest.mark.parametrize("role", COMPONENTS)
+def test_the_eager_drawings_key_changes_with_every_model_the_sampler_and_the_first_size(
+    role: str, small_models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = drawing_key(References(small_models, (64,)))
+    assert drawing_key(References(small_models, (64, 128))) == before
+    few = replace(small_models, sampler=msgspec.structs.replace(small_models.sampler, steps=4))
+    others = [References(with_changed_weight(small_models, role), (64,)), References(few, (64,))]
+    others.append(References(small_models, (128, 64)))
+    assert before not in [drawing_key(each) for each in others]
+    monkeypatch.setattr(keys, "code_digest", lambda: "0" * 64)
+    assert drawing_key(References(small_models, (64,))) != before
 
 
 @pytest.mark.parametrize("tool", ["torch", "onnxsim", "onnxruntime"])
