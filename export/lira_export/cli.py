@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lira_export.events import json_say, json_show, json_tell, plain_say, plain_show, plain_tell
 from lira_export.memory.calibration import check_predictable
 from lira_export.recipes import DEFAULT_RECIPE, RECIPES, get_recipe
 from lira_export.table import contents_table
@@ -149,7 +150,7 @@ def command(
     )
     names_of(request)  # a wrong one leaves no trace
     chosen = tuple(name for name in COMPONENTS if name in components) or COMPONENTS
-    show = _json_show if as_json else _plain_show
+    show = json_show if as_json else plain_show
     with ExitStack() as locks:
         for place in () if dry_run else outs.values():
             locks.enter_context(locked(place))
@@ -191,7 +192,7 @@ def _write(orders: Sequence[tuple["Order", tuple[int, ...]]], request: "Request"
     for order, resolutions in orders:
         own = replace(models, resolution=resolutions[0])
         known = references.setdefault(resolutions, References(own, resolutions))
-        say, tell = (_json_say, _json_tell) if as_json else (_plain_say, _plain_tell)
+        say, tell = (json_say, json_tell) if as_json else (plain_say, plain_tell)
         written = write_bundle(order, known, say, Kept(order.out, anew), tell)
         plot = None
         if written.trajectory is not None:
@@ -224,30 +225,6 @@ def _out(out: Path | None, config: str, target: TargetName, several: bool) -> Pa
     if out is None or several:
         return (out or Path("build")) / f"{config}-{target}"
     return out
-
-
-def _plain_show(event: str, lines: Sequence[str], record: Mapping[str, object]) -> None:
-    click.echo("\n".join(lines))
-
-
-def _json_show(event: str, lines: Sequence[str], record: Mapping[str, object]) -> None:
-    click.echo(json.dumps({"event": event, **record}))
-
-
-def _plain_say(line: str) -> None:
-    click.echo(line, err=True)
-
-
-def _json_say(line: str) -> None:
-    click.echo(json.dumps({"event": "progress", "text": line}), err=True)
-
-
-def _plain_tell(component: str, reused: bool) -> None:
-    _plain_say(f"{component}: {'kept from before' if reused else 'made'}")
-
-
-def _json_tell(component: str, reused: bool) -> None:
-    click.echo(json.dumps({"event": "component", "name": component, "reused": reused}), err=True)
 
 
 def _plot_path(out: Path) -> Path:
