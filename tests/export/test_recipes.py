@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -138,18 +137,9 @@ def test_one_run_writes_a_bundle_for_every_target_and_asks_of_each_what_the_user
     ],
 )
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(
-    target: TargetName, package: str, tmp_path: Path, run_export: Run, monkeypatch: pytest.MonkeyPatch
+    target: TargetName, package: str, tmp_path: Path, run_export: Run, without_package: Callable[..., None]
 ) -> None:
-    class Without:
-        def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-            if name == package:
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    ours = (f"lira_export.{target}", "lira_export.passes", "lira_runtime.backends.tflite")
-    for name in [*sys.modules]:
-        if name.partition(".")[0] == package or name.startswith(ours):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [Without(), *sys.meta_path])
+    without_package(package, f"lira_export.{target}", "lira_export.passes", "lira_runtime.backends.tflite")
     code, stdout, err = run_export(*NANO, "--target", target, "--out", str(tmp_path / "bundle"))
     assert_names_extra((code, stdout, err), package, target)
     assert list(tmp_path.iterdir()) == []

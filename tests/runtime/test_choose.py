@@ -1,7 +1,6 @@
 """Which engine runs a bundle, and the engine that keeps what it has loaded."""
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,8 @@ def test_core_ml_is_refused_and_what_to_use_is_said() -> None:
         backend_for("coreml")
 
 
-def test_a_missing_engine_is_named_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Without:
-        def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-            if name == "ai_edge_litert":
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    for name in [*sys.modules]:
-        if name.partition(".")[0] == "ai_edge_litert" or name == "lira_runtime.backends.tflite":
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [Without(), *sys.meta_path])
+def test_a_missing_engine_is_named_with_what_to_type(without_package: Callable[..., None]) -> None:
+    without_package("ai_edge_litert", "lira_runtime.backends.tflite")
     with pytest.raises(BadInput, match=r"ai_edge_litert is not installed.*pip install '\.\[litert\]'"):
         backend_for("tflite")
 
