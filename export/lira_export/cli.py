@@ -14,10 +14,11 @@ import click
 from lira_export.events import json_say, json_show, json_tell, plain_say, plain_show, plain_tell
 from lira_export.memory.calibration import check_predictable
 from lira_export.recipes import DEFAULT_RECIPE, RECIPES, get_recipe
+from lira_export.replaced import check_replaceable
 from lira_export.table import contents_table
 from lira_export.targets import TARGETS, USUAL_IOS, check_limits, make_target
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
-from lira_runtime.files import check_replaceable_directory, check_writable_file
+from lira_runtime.files import check_writable_file
 from lira_runtime.interface import COMPONENTS
 from lira_runtime.manifest import WEIGHTS_MODES, Manifest, TargetName, WeightsMode
 from lira_runtime.memory.budget import parse_bytes
@@ -135,7 +136,7 @@ def command(
         raise BadInput("--budget is for a whole pipeline; leave out --component.")
     outs = {name: _out(out, config, name, target == ALL) for name in targets}
     for place in outs.values():
-        check_replaceable_directory(place.absolute(), overwrite or force)
+        check_replaceable(place.absolute(), overwrite or force)
         if _plot_path(place).exists():
             check_writable_file(_plot_path(place))
     # torch takes seconds to import: a typing error must not wait for it. A target knows which extra it lacks.

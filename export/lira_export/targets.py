@@ -16,9 +16,10 @@ USUAL_IOS = 17
 
 def check_limits(target: TargetName, recipe: Recipe, ios: int, resolutions: Sequence[int]) -> None:
     """Raise BadInput where a target's systems do not run a recipe, or several resolutions in one bundle."""
-    if target == "coreml":
-        from lira_export.coreml.limits import check_recipe
+    from lira_export.coreml.limits import check_ios, check_recipe
 
+    check_ios(ios)
+    if target == "coreml":
         check_recipe(recipe, ios, resolutions)
 
 

@@ -13,7 +13,7 @@ from lira_runtime.backends.kept import KeptGraphs
 from lira_runtime.backends.session import MAX_THREADS, SessionSettings
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
-from lira_runtime.files import check_writable_file, sha256_of
+from lira_runtime.files import check_outputs, sha256_of
 from lira_runtime.image import read_picture, write_png
 from lira_runtime.manifest import WEIGHTS_MODES, WeightsMode
 from lira_runtime.memory.meter import process_peak_bytes
@@ -107,7 +107,7 @@ def main(
     as_json: bool,
 ) -> None:
     """Draw PROMPT with the bundle in the directory BUNDLE."""
-    check_writable_file(out)
+    check_outputs([out], [bundle_path])
     bundle = open_to_run(bundle_path, no_verify, as_json, public_key)
     session = SessionSettings(threads, spinning, weights or bundle.manifest.weights)
     make = partial(backend_for, bundle.manifest.target, session)

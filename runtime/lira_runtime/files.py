@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lira_runtime.errors import BadInput
@@ -104,6 +104,18 @@ def check_writable_file(goal: Path) -> None:
         raise BadInput(f"the folder {goal.parent} does not exist; create it first.")
     if not os.access(goal.parent, os.W_OK | os.X_OK):
         raise BadInput(f"the folder {goal.parent} cannot be written to.")
+
+
+def check_outputs(goals: Sequence[Path | None], bundles: Sequence[Path]) -> None:
+    """Raise BadInput where a goal cannot become a file, would fall on another, or lies in a bundle that is read."""
+    given = [goal for goal in goals if goal is not None]
+    for goal in given:
+        check_writable_file(goal)
+        for bundle in bundles:
+            if goal.resolve().is_relative_to(bundle.resolve()):
+                raise BadInput(f"{goal} lies in the bundle {bundle}; choose a place outside of it.")
+    if len({goal.resolve() for goal in given}) < len(given):
+        raise BadInput(f"{given[-1]} is given for two outputs; give each a name of its own.")
 
 
 def check_replaceable_directory(goal: Path, overwrite: bool) -> None:

@@ -77,6 +77,7 @@ def test_a_recipe_that_a_target_lacks_is_refused_with_the_reason_and_the_others(
         (["--target", "tflite", "--recipe", "mixed"], "TFLite has no palettes"),
         (["--target", "all", "--recipe", "int8-dynamic"], "has no recipe 'int8-dynamic'"),
         (["--target", "coreml", "--ios", "15"], "use --ios with one of: 16, 17, 18"),
+        (["--target", "onnx", "--ios", "15"], "use --ios with one of: 16, 17, 18"),
         (["--target", "all", "--ios", "19"], "use --ios with one of: 16, 17, 18"),
         (["--target", "coreml", "--recipe", "int4"], "add --ios 18"),
         (["--target", "coreml", "--resolution", "64,128"], "add --ios 18, or give one --resolution"),

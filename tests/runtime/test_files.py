@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lira_runtime.errors import BadInput
-from lira_runtime.files import atomic_directory, atomic_write, sha256_of
+from lira_runtime.files import atomic_directory, atomic_write, check_outputs, sha256_of
 
 
 def test_sha256_is_that_of_the_whole_file(tmp_path: Path) -> None:
@@ -105,3 +105,15 @@ def test_a_file_in_the_way_of_a_directory_is_refused(tmp_path: Path) -> None:
         pass
     with pytest.raises(BadInput, match="not a directory"), atomic_directory(tmp_path / "a" / "bundle"):
         pass
+
+
+def test_outputs_never_fall_on_a_bundle_or_on_each_other(tmp_path: Path) -> None:
+    bundle, beside = tmp_path / "bundle", tmp_path / "page.html"
+    bundle.mkdir()
+    check_outputs((beside, None), (bundle,))
+    with pytest.raises(BadInput, match="lies in the bundle"):
+        check_outputs((bundle / "manifest.json",), (bundle,))
+    with pytest.raises(BadInput, match="given for two outputs"):
+        check_outputs((beside, tmp_path / "." / "page.html"), (bundle,))
+    with pytest.raises(BadInput, match="is a directory"):
+        check_outputs((tmp_path,), ())

@@ -12,7 +12,7 @@ import msgspec
 
 from lira_runtime.backends.session import MAX_THREADS
 from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
-from lira_runtime.files import atomic_write, check_writable_file
+from lira_runtime.files import atomic_write, check_outputs
 from lira_runtime.noise import SEED_LIMIT
 from lira_runtime.pipeline import Pipeline
 from lira_runtime.progress import Progress
@@ -60,8 +60,7 @@ def command(
 
     The reference is the eager model with --eager, else the first BUNDLE.
     """
-    for path in filter(None, (html, sheet)):
-        check_writable_file(path)
+    check_outputs((html, sheet), bundles)
     from lira_export.compare.columns import open_columns, remarks
     from lira_export.compare.draw import Asked
 

@@ -67,7 +67,10 @@ def read_engines(text: str) -> dict[str, Engine]:
 def engine_of(target: TargetName) -> Engine:
     """The coefficients of a target's engine. Raises BadInput for Core ML, which runs on no machine of ours."""
     if target not in engines():
-        raise BadInput(f"the memory of {target} cannot be predicted: its engine runs on Apple's systems alone.")
+        raise BadInput(
+            f"the memory of {target} cannot be predicted, since its engine runs on Apple's systems alone; leave out "
+            "--budget and --weights, or use --target onnx or tflite."
+        )
     return engines()[target]
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, OverBudget, cli_guard
-from lira_runtime.files import atomic_write, check_writable_file
+from lira_runtime.files import atomic_write, check_outputs
 from lira_runtime.manifest import WEIGHTS_MODES, WeightsMode
 from lira_runtime.memory import describe
 from lira_runtime.memory.budget import parse_bytes
@@ -57,7 +57,7 @@ def main(
 ) -> None:
     """Measure the memory of the bundle in the directory BUNDLE: each stage by itself, then the whole pipeline."""
     budget_bytes = None if budget is None else parse_bytes(budget)
-    _check_reports(html, png)
+    _check_reports(bundle_path, html, png)
     bundle = _open(bundle_path, no_verify, as_json)
     side, weights = bundle.resolution(resolution), weights or bundle.manifest.weights
     asked = Asked(prompt, side, threads, steps, weights, keep_loaded, not no_verify)
@@ -71,10 +71,8 @@ def main(
             raise OverBudget(over_budget(measured, budget_bytes, progress))
 
 
-def _check_reports(html: Path | None, png: Path | None) -> None:
-    for goal in (html, png):
-        if goal is not None:
-            check_writable_file(goal)
+def _check_reports(bundle: Path, html: Path | None, png: Path | None) -> None:
+    check_outputs((html, png), (bundle,))
     if png is not None and importlib.util.find_spec("matplotlib") is None:
         raise BadInput("--png needs matplotlib, which is not installed: pip install matplotlib.")
 
