@@ -27,6 +27,7 @@ from lira_runtime.errors import cli_guard
 from lira_runtime.files import atomic_write
 from lira_runtime.loaded import StageRun
 from lira_runtime.manifest import TargetName, WeightsMode
+from lira_runtime.memory.child import START
 from lira_runtime.progress import Progress
 from memory_measure import Case, PipelineResult, StageResult, measure_cases, read_results
 
@@ -119,7 +120,7 @@ class Known:
         return self.loaded(point) + self.workspaces[point.ratio] * point.planned
 
 
-def fit(points: Sequence[Point], process: int, packs_at_load: bool) -> Engine:
+def fit(points: Sequence[Point], pipeline: PipelineResult, packs_at_load: bool) -> Engine:
     """Coefficients from stages whose weights are packed, and from those where they are streamed."""
     packed = [point for point in points if point.weights == "packed"]
     known = _know([point for point in packed if point.recipe != "fp16"], packs_at_load)
@@ -127,7 +128,8 @@ def fit(points: Sequence[Point], process: int, packs_at_load: bool) -> Engine:
     loading = [(point.run.load_peak - known.loaded(point) - point.largest) / point.halves for point in halved]
     left = [(point.run.run_peak - known.running(point)) / point.halves for point in halved]
     return Engine(
-        process=process,
+        start=pipeline.phases[START],
+        process=pipeline.idle,
         library=known.library,
         kept=int(statistics.median(point.run.unloaded - point.run.idle for point in packed)),
         session=round(known.session),
@@ -221,9 +223,9 @@ def command(targets: tuple[TargetName, ...], folder: Path, out: Path) -> None:
             measure_cases(StageResult, cases, stages, progress)
         with Progress(1, f"idle process of {target}") as progress:
             measure_cases(PipelineResult, cases[:1], pipelines, progress)
-        process = next(run.idle for run in read_results(PipelineResult, pipelines) if run.case == cases[0])
+        pipeline = next(run for run in read_results(PipelineResult, pipelines) if run.case == cases[0])
         runs = [run for run in read_results(StageResult, stages) if run.case in cases]
-        found[target] = fit(points_of(runs), process, PACKS_AT_LOAD[target])
+        found[target] = fit(points_of(runs), pipeline, PACKS_AT_LOAD[target])
     write(found, out)
 
 

@@ -49,19 +49,27 @@ def read_budgets(path: Path) -> dict[str, int]:
     if not path.is_file():
         raise BadInput(f"there is no file of budgets at {path}.")
     try:
-        return dict(_flat("", tomllib.loads(path.read_text())))
+        table = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read: {error}.") from error
+    return {place: _amount(path, place, value) for place, value in _flat("", table)}
 
 
-def _flat(prefix: str, table: dict[str, object]) -> Iterator[tuple[str, int]]:
+def _flat(prefix: str, table: dict[str, object]) -> Iterator[tuple[str, object]]:
     for key, value in table.items():
         if isinstance(value, dict):
             yield from _flat(f"{prefix}{key}.", value)
-        elif isinstance(value, str):
-            yield f"{prefix}{key}", parse_bytes(value)
         else:
-            raise BadInput(f'the budget {prefix}{key} must be an amount in quotes, such as "350MB".')
+            yield f"{prefix}{key}", value
+
+
+def _amount(path: Path, place: str, value: object) -> int:
+    if not isinstance(value, str):
+        raise BadInput(f'{path}: the budget {place} must be an amount in quotes, such as "350MB".')
+    try:
+        return parse_bytes(value)
+    except BadInput as error:
+        raise BadInput(f"{path}: the budget {place}: {error}") from error
 
 
 def budgets_of(manifest: Manifest, budgets: dict[str, int]) -> dict[int, int]:
@@ -70,7 +78,7 @@ def budgets_of(manifest: Manifest, budgets: dict[str, int]) -> dict[int, int]:
     found = {side: budgets[f"{place}.{side}"] for side in manifest.resolutions if f"{place}.{side}" in budgets}
     if not found:
         sides = " or ".join(map(str, manifest.resolutions))
-        raise BadInput(f"there is no budget for {place} at {sides} px.")
+        raise BadInput(f"there is no budget for {place} at {sides} px; add one under [{place}].")
     return found
 
 

@@ -34,7 +34,8 @@ class Streamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Coefficients of one engine; sizes in bytes, ratios in bytes a byte.
 
-    process: the idle process of the pipeline before its first stage. library: the engine's code, brought in by the
+    start: what the pipeline's process takes for a moment before its first stage, while it reads the tokenizer. process:
+    what stays of that, the idle process. library: the engine's code, brought in by the
     first graph. kept: what stays of a stage after it was unloaded, the library included. session: of each loaded graph;
     op: of each of its ops. workspace: resident for each byte that is planned, by recipe; under CONVOLUTIONS for a
     network of them, whose blocked layouts the plan does not know. loading: for a moment while it loads, for each byte
@@ -42,6 +43,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     streamed: None for an engine that cannot stream weights.
     """
 
+    start: int
     process: int
     library: int
     kept: int

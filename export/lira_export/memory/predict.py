@@ -2,7 +2,7 @@
 
     stage over an idle process = engine + weights + the greater of what loading and what a run takes
     pipeline                   = idle process + the greatest stage; one after the other, so what stays of the first
-                                 counts from the second on
+                                 counts from the second on; and no less than the process takes while it starts
 
 Sizes are resident bytes, file-backed pages included.
 """
@@ -15,6 +15,7 @@ from lira_export.memory.network import Network, workspace
 from lira_export.memory.weights import weights_of
 from lira_export.recipes import Recipe
 from lira_runtime.manifest import Memory, TargetName, WeightsMode
+from lira_runtime.memory.child import START
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ def _streamed(stage: StageMemory, held: int, tables: int, streamed: Streamed) ->
 class PipelineMemory:
     """Bytes of a whole pipeline that runs its stages in turn, in their order."""
 
+    start: int
+    """For a moment, before the first stage."""
     process: int
     kept: int
     """By the process when a stage is gone, the engine's code included."""
@@ -104,8 +107,8 @@ class PipelineMemory:
     stages: Mapping[str, StageMemory]
 
     def peaks(self) -> dict[str, int]:
-        """The process's peak in each stage."""
-        found, before = {}, 0
+        """The process's peak at the start and in each stage."""
+        found, before = {START: self.start}, 0
         for name, stage in self.stages.items():
             found[name] = self.process + before + stage.peak
             before = self.kept - self.library
@@ -118,7 +121,7 @@ class PipelineMemory:
 
     @property
     def stage(self) -> str:
-        """The one that takes it."""
+        """The one that takes it, or `START`."""
         peaks = self.peaks()
         return max(peaks, key=lambda name: peaks[name])
 
@@ -128,4 +131,4 @@ def predict_pipeline(networks: Sequence[Network], load: Load) -> PipelineMemory:
     engine = engine_of(load.target)
     stages = {network.component.name: predict_stage(network, load) for network in networks}
     kept = engine.library if load.weights == "streamed" else engine.kept  # streaming lets go of what is left
-    return PipelineMemory(engine.process, kept, engine.library, stages)
+    return PipelineMemory(engine.start, engine.process, kept, engine.library, stages)

@@ -57,9 +57,9 @@ def test_a_report_gives_the_change_against_the_budget() -> None:
     ("text", "sentence"),
     [
         ("[toy", "cannot be read"),
-        ("[toy.onnx.toy]\n16 = 350", "in quotes"),
-        ('[toy.onnx.toy]\n16 = "much"', "no amount of memory"),
-        ('[toy.onnx.toy]\n512 = "1GB"', "no budget for toy.onnx.toy at 16 px"),
+        ("[toy.onnx.toy]\n16 = 350", "budgets.toml: the budget toy.onnx.toy.16 must be an amount in quotes"),
+        ('[toy.onnx.toy]\n16 = "much"', "budgets.toml: the budget toy.onnx.toy.16: 'much' is no amount of memory"),
+        ('[toy.onnx.toy]\n512 = "1GB"', "no budget for toy.onnx.toy at 16 px; add one under [toy.onnx.toy]"),
     ],
 )
 def test_a_file_that_does_not_fit_is_one_sentence(

@@ -23,7 +23,7 @@ MB = 1_000_000
 def candidate(resolution: int, recipe: str, weights: WeightsMode, peak: int) -> Candidate:
     """Its denoiser takes the process of 50 MB to `peak` MB."""
     text, denoiser = (StageMemory(0, size * MB, 0, 0, 0) for size in (10, peak - 50))
-    memory = PipelineMemory(50 * MB, 0, 0, {"text_encoder": text, "denoiser": denoiser})
+    memory = PipelineMemory(60 * MB, 50 * MB, 0, 0, {"text_encoder": text, "denoiser": denoiser})
     return Candidate("onnx", resolution, RECIPES[recipe], weights, memory)
 
 

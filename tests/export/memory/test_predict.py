@@ -50,9 +50,16 @@ def test_a_stage_peaks_while_it_loads_or_while_it_runs() -> None:
 
 def test_a_pipeline_is_its_process_with_its_greatest_stage_and_what_stays_of_the_one_before() -> None:
     small, large = StageMemory(10, 50, 5, 0, 0), StageMemory(10, 90, 30, 0, 0)
-    found = PipelineMemory(process=1000, kept=17, library=7, stages={"text_encoder": small, "denoiser": large})
-    assert found.peaks() == {"text_encoder": 1065, "denoiser": 1000 + 10 + 130}
+    stages = {"text_encoder": small, "denoiser": large}
+    found = PipelineMemory(start=1100, process=1000, kept=17, library=7, stages=stages)
+    assert found.peaks() == {"start": 1100, "text_encoder": 1065, "denoiser": 1000 + 10 + 130}
     assert (found.stage, found.peak) == ("denoiser", 1140)
+
+
+def test_a_pipeline_takes_no_less_than_its_process_at_the_start() -> None:
+    stages = {"denoiser": StageMemory(10, 90, 30, 0, 0)}
+    found = PipelineMemory(start=1200, process=1000, kept=17, library=7, stages=stages)
+    assert (found.stage, found.peak) == ("start", 1200)
 
 
 @linux_only

@@ -16,6 +16,7 @@ from lira_runtime.manifest import TargetName, WeightsMode
 
 OPS, PLANNED = 7, 1000
 ENGINE = Engine(
+    start=150,
     process=100,
     library=10,
     kept=12,
