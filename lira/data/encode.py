@@ -49,6 +49,7 @@ class Wanted:
 @click.option("--shard-size", type=click.IntRange(min=1), default=250, show_default=True, help="Pictures a shard.")
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="Where PyTorch computes, such as cuda.")
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Write shards together.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--out", type=OUT, required=True, help="Folder to write to, or to go on with.")
 @click.option(
@@ -63,6 +64,7 @@ def command(
     shard_size: int,
     batch: int,
     device: str,
+    processes: int,
     threads: int,
     out: Path,
     as_json: bool,
@@ -83,7 +85,7 @@ def command(
     encoders = _load_encoders(latent, encoder, text_preset, text_encoder, device)
     source = _scene_source(pictures) if scenes else _image_source(pictures, as_json)
     with Progress(len(source), "encode", json=as_json) as progress:
-        done = encode_folder(source, encoders, out, shard_size, batch, progress)
+        done = encode_folder(source, encoders, out, shard_size, batch, progress, processes)
     if as_json:
         click.echo(json.dumps({"event": "result", "out": str(out), **msgspec.to_builtins(done)}))
     else:

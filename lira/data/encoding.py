@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lira.checkpoint import weights_digest
+from lira.data.pool import write_missing
 from lira.data.records import RECORDS_NAME, ShardRecord, read_records
 from lira.data.shards import DAMAGE, BadSample, check_loss, read_index
 from lira.data.sources import ImageSource, Picture
@@ -69,28 +70,41 @@ class Encoders:
 
 
 def encode_folder(
-    source: ImageSource, encoders: Encoders, out: Path, shard_size: int, batch: int, progress: Progress
+    source: ImageSource,
+    encoders: Encoders,
+    out: Path,
+    shard_size: int,
+    batch: int,
+    progress: Progress,
+    processes: int = 1,
 ) -> Description:
     """Encode all of `source` into the folder `out`, but the shards that are whole already; returns what it holds.
 
-    Raises BadInput when `out` holds something else, or when more than 1 % of the pictures cannot be used.
+    Several `processes` write shards at the same time: what one writes with one thread. Raises BadInput when `out` holds
+    something else, or when more than 1 % of the pictures cannot be used.
     """
     description = _describe(source, encoders, shard_size)
     _begin(out, description)
     _write(out / EMPTY_STATE_NAME, _npy(encoders.states([""])[0]))
     records, samples = read_records(out), 0
+    pieces = [range(first, min(first + shard_size, len(source))) for first in range(0, len(source), shard_size)]
+    made: dict[int, ShardRecord] = {}
+    if processes > 1:
+        missing = {n: piece for n, piece in enumerate(pieces) if not (out / shard_name(n)).exists()}
+        made = write_missing(out, missing, (source, encoders, batch), processes, progress)
     with ThreadPoolExecutor(torch.get_num_threads()) as readers:
-        for number, first in enumerate(range(0, len(source), shard_size)):
-            indices = range(first, min(first + shard_size, len(source)))
+        for number, indices in enumerate(pieces):
             path = out / shard_name(number)
             known = records[number] if number < len(records) else None
-            if _is_whole(path, known):
+            if number in made:
+                known = None
+            elif _is_whole(path, known):
                 progress.update(indices.stop)
             else:
-                _write_shard(path, source, indices, encoders, batch, readers, progress)
+                write_shard(path, source, indices, encoders, batch, readers, progress)
                 known = None
             if known is None:
-                records[number : number + 1] = [_record(path, encoders.tokenizer)]
+                records[number : number + 1] = [made.get(number) or record_of(path, encoders.tokenizer)]
                 _write_json(out / RECORDS_NAME, records)
             samples += records[number].samples
             check_loss(indices.stop - samples, len(source), "pictures")
@@ -153,14 +167,15 @@ def _is_whole(path: Path, known: ShardRecord | None) -> bool:
     return True
 
 
-def _record(path: Path, tokenizer: ClipTokenizer) -> ShardRecord:
+def record_of(path: Path, tokenizer: ClipTokenizer) -> ShardRecord:
+    """What to keep of a shard that was just written."""
     shard = read_index(path)
     captions = [shard.read(place)[CAPTION].decode() for place in range(len(shard.keys))]
     cut = sum(tokenizer.encode(caption).truncated for caption in captions)
     return ShardRecord(samples=len(captions), cut=cut, sha256=sha256_of(path))
 
 
-def _write_shard(
+def write_shard(
     path: Path,
     source: ImageSource,
     indices: range,
@@ -169,6 +184,7 @@ def _write_shard(
     readers: ThreadPoolExecutor,
     progress: Progress,
 ) -> None:
+    """Write the pictures `indices` of `source`, whole or not at all; what cannot be used is named and left out."""
     with atomic_write(path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as archive:
         for found in _read_ahead(source, indices, batch, readers):
             pictures = [picture for picture in found if isinstance(picture, Picture)]

@@ -117,6 +117,16 @@ def test_one_bad_shard_of_the_usual_number_of_pictures_is_borne() -> None:
     check_loss(usual["shard_size"], usual["count"], "samples")
 
 
+def test_two_processes_write_what_one_writes(
+    weights: Path, emoji_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, processes in (("one", 1), ("two", 2)):
+        words = scene_arguments(weights, emoji_folder, tmp_path / name, "--count", 10, "--processes", processes)
+        assert run(words) == 0
+        assert sum("encode 10/10" in line for line in capsys.readouterr().err.splitlines()) == 1
+    assert len(contents(tmp_path / "one")) == 6 and contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(weights: Path, emoji_folder: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run(scene_arguments(weights, emoji_folder, whole)) == 0
