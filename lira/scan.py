@@ -196,7 +196,10 @@ def _between(upto: NDArray[np.float64], since: NDArray[np.float64]) -> NDArray[n
 
 
 def _constant(values: NDArray[np.float64], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device)
+    if like.device.type != "cuda":
+        return torch.tensor(values, dtype=like.dtype, device=like.device)
+    # Made on the GPU's side it would wait for all work that is queued there.
+    return torch.tensor(values, dtype=like.dtype).to(like.device, non_blocking=True)
 
 
 def _between_chunks(parts: list[_Chunk], reverse: tuple[bool, ...], values: Tensor, G: int, K: int) -> Tensor:

@@ -2,11 +2,10 @@
 
 Times, dropped captions and a seed of each sample's noise come from one generator of (seed, step), for the global
 batch; every process then reads and draws its own part. So the number of processes changes nothing, and neither does an
-interruption.
+interruption. A GPU that holds the data draws the noise itself: there the same holds, but the noise is another.
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +18,9 @@ from lira.checkpoint import read_metadata
 from lira.data.stream import Description, Stream
 from lira.latents import LatentKind
 from lira.model import LiRAModel
+from lira.training.ahead import ahead
 from lira.training.recipe import Recipe, Stage
+from lira.training.resident import ResidentData, gather
 from lira_runtime.errors import BadInput
 
 
@@ -87,21 +88,18 @@ class Batches:
         dropped = (torch.rand(stage.batch, generator=generator) < recipe.objective.caption_dropout)[share]
         noise_seeds = torch.randint(2**62, (stage.batch,), generator=generator)[share]
         indices = stream.indices(within * stage.batch + share.start, share.stop - share.start)
-        latents, texts = zip(*(data.read(int(index)) for index in indices), strict=True)
-        z_0, text = torch.stack(latents), torch.stack(texts)
-        text[dropped] = data.empty_state.float()
-        eps = [torch.randn(z_0.shape[1:], generator=torch.Generator().manual_seed(int(seed))) for seed in noise_seeds]
-        return Batch(z_0, text, t, torch.stack(eps))
+        z_0, text = gather(data, indices)
+        empty = data.empty_state.float().to(text.device)
+        text = torch.where(dropped.to(text.device)[:, None, None], empty, text)
+        if isinstance(data, ResidentData):
+            eps = _device_noise(data, (recipe.run.seed, step), stage.batch)[share]
+        else:
+            eps = torch.stack([_noise(z_0.shape[1:], int(seed)) for seed in noise_seeds])
+        return Batch(z_0, text, t, eps)
 
     def ahead(self, first: int) -> Generator[Batch, None, None]:
         """The batches of the steps from `first` on, each read while the one before is used."""
-        with ThreadPoolExecutor(1, "batches") as reader:
-            pending = reader.submit(self.draw, first)
-            while True:
-                batch = pending.result()
-                first += 1
-                pending = reader.submit(self.draw, first)
-                yield batch
+        return ahead(self.draw, first)
 
 
 def check_network(network: LiRAModel, data: Encoded, weights: Path) -> None:
@@ -128,9 +126,20 @@ def _other_encoder(one: Mapping[str, str], other: Mapping[str, str]) -> str | No
     return next((what for key, what in names.items() if key in one and one[key] != other.get(key, one[key])), None)
 
 
-def _generator(seed: int, step: int) -> torch.Generator:
+def _generator(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
     mixed = int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0])
-    return torch.Generator().manual_seed(mixed >> 1)
+    return torch.Generator(device).manual_seed(mixed >> 1)
+
+
+def _noise(shape: Sequence[int], seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _device_noise(data: ResidentData, seed: tuple[int, int], count: int) -> Tensor:
+    """The noise of a whole global batch, drawn on the data's device: one call there, where a CPU makes one a sample."""
+    generator = _generator(*seed, device=data.device)
+    shape = data.kind.shape(data.size, data.size)[1:]
+    return torch.randn(count, *shape, generator=generator, device=data.device)
 
 
 def _check(number: int, stage: Stage, data: Encoded, latent: str, first: Encoded) -> None:

@@ -139,8 +139,9 @@ def text_command(run: Run) -> None:
 @click.option(
     "--decoder", type=FOLDER, help="Decoder weights: draw a sheet to OUT/samples every run.sample_every steps."
 )
+@click.option("--start", type=FOLDER, help="denoiser.safetensors to begin with; without it, the network is fresh.")
 @run_options(None)
-def denoiser_command(run: Run, data: str, cache: Path | None, decoder: Path | None) -> None:
+def denoiser_command(run: Run, data: str, cache: Path | None, decoder: Path | None, start: Path | None) -> None:
     """The velocity network, by flow matching on encoded data; `accelerate launch -m lira.training.cli` for several."""
     from lira.training import denoiser
     from lira.training.recipe import Recipe
@@ -149,7 +150,7 @@ def denoiser_command(run: Run, data: str, cache: Path | None, decoder: Path | No
     recipe = run.recipe(Recipe)
     recipe = msgspec.structs.replace(recipe, data=data) if data else recipe
     encoded, view = denoiser.open_data(recipe, cache, run.json), View(run.json, run.tensorboard, decoder)
-    denoiser.run(recipe, encoded, run.out, run.resume, view)
+    denoiser.run(recipe, encoded, run.out, run.resume, view, start)
 
 
 @command.command("student")

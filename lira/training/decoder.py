@@ -7,6 +7,7 @@ common clipping is decided by the decoder. Noise of a random sigma is added to t
 what a denoiser leaves.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -156,13 +157,14 @@ def train(
 ) -> None:
     """Train to the recipe's last step, measuring the held-out quality on `check` at intervals."""
     kind = latent_kind(recipe.latent)
-    for step in training_steps(state, recipe.steps, out / STATE_NAME, recipe.run.save_every):
-        terms = training_loss(state.model, distance, pictures.draw(step), recipe, step)
-        if optimise(state, terms["loss"], recipe.optimiser, recipe.steps) is None:
-            break
-        watch.record(state, {name: term.item() for name, term in terms.items()}, recipe.batch)
-        if watch.is_due(state.step):
-            watch.held_out(state.step, measure(averaged(state, kind), distance, check).figures())
+    with contextlib.closing(pictures.ahead(state.step)) as coming:
+        for step in training_steps(state, recipe.steps, out / STATE_NAME, recipe.run.save_every):
+            terms = training_loss(state.model, distance, next(coming), recipe, step)
+            if optimise(state, terms["loss"], recipe.optimiser, recipe.steps) is None:
+                break
+            watch.record(state, {name: term.item() for name, term in terms.items()}, recipe.batch)
+            if watch.is_due(state.step):
+                watch.held_out(state.step, measure(averaged(state, kind), distance, check).figures())
 
 
 def finish(

@@ -8,15 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lira.checkpoint import save_module
+from lira.checkpoint import load_module, save_module
 from lira.data.stream import EncodedData
 from lira.flow import halting_loss, noised, velocity_loss
 from lira.latents import latent_kind
 from lira.model import LiRAModel
-from lira.training.batches import Batch, Batches, Encoded, encoders_of
+from lira.training.batches import Batch, Batches, Encoded, check_network, encoders_of
 from lira.training.launch import Processes
 from lira.training.loop import STATE_NAME, adamw, begin, mean_over_processes, optimise, training_steps
 from lira.training.recipe import Objective, Recipe
+from lira.training.resident import kept_on
 from lira.training.samples import Sheets, open_sheets
 from lira.training.state import Ema, TrainingState
 from lira.training.watch import View, Watch
@@ -79,6 +80,13 @@ def train(
     return sum(recent) / max(1, len(recent))
 
 
+def _start_with(network: nn.Module, weights: Path, data: Encoded) -> None:
+    """Fill a network that nothing is averaged of yet. Raises BadInput where the weights do not fit it or the data."""
+    assert isinstance(network, LiRAModel)
+    load_module(network, weights)
+    check_network(network, data, weights)
+
+
 def _draw(state: TrainingState, sheets: Sheets, data: Encoded) -> None:
     averaged = state.averaged()
     assert isinstance(state.model, LiRAModel)
@@ -104,16 +112,27 @@ def open_data(recipe: Recipe, cache: Path | None = None, json: bool = False) -> 
     return [EncodedData(folder, cache, json) for folder in folders]
 
 
-def run(recipe: Recipe, data: Sequence[Encoded], out: Path, resume: bool, view: View = View()) -> float:  # noqa: B008
+def run(
+    recipe: Recipe,
+    data: Sequence[Encoded],
+    out: Path,
+    resume: bool,
+    view: View = View(),  # noqa: B008
+    start: Path | None = None,
+) -> float:
     """Train as the recipe says, in `out`; every process of a launcher calls it. Returns what `train` does.
 
-    Raises BadInput for data that does not fit the recipe, a batch that the processes cannot share, a state of another
-    network, or when `out` holds a run and `resume` is not given.
+    A fresh run begins with the weights of `start`, where that is given. Raises BadInput for weights or data that do not
+    fit the recipe, a batch that the processes cannot share, a state of another network, or when `out` holds a run and
+    `resume` is not given.
     """
     processes = Processes()
+    data = [kept_on(processes.device, encoded, view.json) for encoded in data]
     batches = Batches(recipe, data, [processes.share(stage.batch) for stage in recipe.stages])
     state = new_state(recipe, data[0].d_text)
     state.settings |= encoders_of(data[0])
+    if start is not None:
+        _start_with(state.model, start, data[0])
     model = processes.prepare(state)
     kind = latent_kind(recipe.model.latent)
     sheets = open_sheets(view.decoder, kind, out) if view.decoder else None

@@ -1,5 +1,6 @@
 """Pictures with their latents, for training and measuring the decoder; the encoder is frozen."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from lira.data.shards import BadSample, check_loss
 from lira.data.sources import ImageSource
 from lira.data.stream import Stream
+from lira.training.ahead import ahead
 from lira_runtime.errors import BadInput
 from lira_runtime.progress import Progress
 
@@ -26,7 +28,8 @@ class EncodedPictures:
 def encode(encoder: nn.Module, pixels: NDArray[np.uint8]) -> EncodedPictures:
     """pixels (b, H, W, 3) uint8 sRGB -> the pictures and their latents, where the encoder is."""
     weight = next(encoder.parameters(), torch.empty(0))
-    image = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255).contiguous().to(weight.device)
+    # Bytes go to the device: a quarter of what floats are, and a GPU turns them faster.
+    image = torch.from_numpy(pixels).to(weight.device).permute(0, 3, 1, 2).float().div(255).contiguous()
     return EncodedPictures(image, encoder(image).float())
 
 
@@ -50,6 +53,10 @@ class Pictures:
         if not found:
             raise BadInput("A whole batch of pictures cannot be used.")
         return encode(self._encoder, np.stack(found))
+
+    def ahead(self, first: int) -> Generator[EncodedPictures, None, None]:
+        """The batches from number `first` on, each made while the one before is used."""
+        return ahead(self.draw, first)
 
     def _pixels(self, index: int) -> NDArray[np.uint8] | None:
         try:

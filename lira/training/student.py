@@ -20,6 +20,7 @@ from lira.training.denoiser import WEIGHTS_NAME
 from lira.training.launch import single_device
 from lira.training.loop import STATE_NAME, adamw, begin, check_start, optimise, training_steps
 from lira.training.recipe import Count, Optimiser, Run, check_warmup
+from lira.training.resident import kept_on
 from lira.training.state import Ema, TrainingState
 from lira.training.trajectories import Chords, Levels, Teacher, Teaching, Trajectories, draw_trajectories
 from lira.training.watch import View, Watch
@@ -108,6 +109,7 @@ def run(weights: Path, data: Encoded, recipe: StudentRecipe, out: Path, resume: 
     digest = weights_digest(network)
     check_network(network, data, weights)
     teacher = Teacher(network, digest, recipe.sampler, recipe.teacher, recipe.run.bf16)
+    data = kept_on(device, data, view.json)
     trajectories = draw_trajectories(out / TRAJECTORIES, teacher, data, recipe.run.seed, view.json)
     state = new_state(network, digest, recipe)
     state.settings |= encoders_of(data)

@@ -25,6 +25,7 @@ from lira.data.stream import Stream
 from lira.model import LiRAModel
 from lira.training.batches import Encoded
 from lira.training.recipe import Count, Positive
+from lira.training.resident import gather
 from lira_runtime.errors import BadInput
 from lira_runtime.progress import Progress
 from lira_runtime.sampler import guided, sample, shifted_sigmas
@@ -75,7 +76,7 @@ def teacher_states(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, l
 
 
 class Trajectories:
-    """The chords of kept drawings, `levels.steps` of each, in main memory.
+    """The chords of kept drawings, `levels.steps` of each, in the memory of the device that `states` lies on.
 
     Args:
         states: (N, steps + 1, C, h, w) float16. samples: (N,) int64, the samples of `data` whose text was drawn.
@@ -90,8 +91,9 @@ class Trajectories:
     def read(self, indices: NDArray[np.int64]) -> Chords:
         """The chords number `indices`, (b,) int64, of 0 .. len - 1."""
         drawings, steps = np.divmod(indices, self._levels.steps)
-        drawing, step = torch.from_numpy(drawings), torch.from_numpy(steps)
-        sigmas = torch.tensor(self._levels.sigmas)
+        device = self._states.device
+        drawing, step = torch.from_numpy(drawings).to(device), torch.from_numpy(steps).to(device)
+        sigmas = torch.tensor(self._levels.sigmas, device=device)
         x, end = self._states[drawing, step].float(), self._states[drawing, step + 1].float()
         span = (sigmas[step] - sigmas[step + 1])[:, None, None, None]
         return Chords(x, sigmas[step], _texts(self._data, self._samples[drawings]), (x - end) / span)
@@ -107,9 +109,14 @@ class Teacher:
     teaching: Teaching
     bf16: bool
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
     def states(self, noise: Tensor, text: Tensor, empty_state: Tensor) -> Tensor:
         """Draw text states (b, M, d_text) from noise (b, C, h, w) where the network is; see `teacher_states`."""
-        device = next(self.network.parameters()).device
+        device = self.device
         noise, text = noise.to(device), text.to(device)
 
         def velocity(x: Tensor, sigma: float, states: Tensor) -> Tensor:
@@ -143,7 +150,7 @@ def draw_trajectories(folder: Path, teacher: Teacher, data: Encoded, seed: int, 
                 save_tensors(path, {"states": states.half()}, {"made_by": identity})
             pieces.append(_kept(path, identity, len(some)))
             progress.advance(len(some))
-    return Trajectories(torch.cat(pieces), samples, teacher.levels, data)
+    return Trajectories(torch.cat(pieces).to(teacher.device), samples, teacher.levels, data)
 
 
 def _identity(teacher: Teacher, data: Encoded, seed: int) -> str:
@@ -164,4 +171,4 @@ def _kept(path: Path, identity: str, count: int) -> Tensor:
 
 
 def _texts(data: Encoded, samples: NDArray[np.int64]) -> Tensor:
-    return torch.stack([data.read(int(index))[1] for index in samples])
+    return gather(data, samples)[1]
