@@ -7,10 +7,11 @@ BASE_VENV := .venv-base
 BASE_BIN := $(BASE_VENV)/bin
 STAMP := $(VENV)/.installed
 BASE_STAMP := $(BASE_VENV)/.installed
+CAMPAIGN_STAMP := $(VENV)/.campaign
 PACKAGES := lira export/lira_export runtime/lira_runtime
 CODE := $(PACKAGES) tests benchmarks train.py test_lira.py
 
-.PHONY: demo test test-slow test-base budget budget-tiny lint format bench schema baseline clean
+.PHONY: demo test test-slow test-base campaign budget budget-tiny lint format bench schema baseline clean
 
 demo: $(STAMP)
 	$(BIN)/lira-export --target onnx --config nano --out build/nano-onnx --force
@@ -38,6 +39,11 @@ test-base: $(STAMP) $(BASE_STAMP)
 	rm -rf build/toy-bundle
 	$(BIN)/python tests/runtime/toy_bundle.py build/toy-bundle
 	$(BASE_BIN)/lira-generate build/toy-bundle "a red apple" --out build/toy.png --steps 4
+
+# Hostile input by the thousand and deaths at every moment (docs/trust.md): an hour or two, and one table. A part of it:
+# make campaign CAMPAIGN="--only kills --scale 0.1 --seed 7".
+campaign: $(CAMPAIGN_STAMP)
+	PYTHONPATH=tests/campaign $(BIN)/python -m campaign $(CAMPAIGN)
 
 # The whole pipeline of small, and of tiny, against budgets.toml; exit code 3 above it.
 budget: CONFIG := small
@@ -69,6 +75,10 @@ clean:
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,onnx,coreml,tflite,sign,bench,dev]" -c constraints.txt
+	touch $@
+
+$(CAMPAIGN_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[campaign]" -c constraints.txt
 	touch $@
 
 $(BASE_STAMP): pyproject.toml constraints.txt

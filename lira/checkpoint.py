@@ -18,6 +18,9 @@ from lira_runtime.files import atomic_write
 ROW_SCALE = ".row_scale"
 """NAME.row_scale holds the scales (rows,) float32 of a matrix NAME that is stored as int8."""
 
+MOST_TENSORS = 1 << 16
+"""Of a file that is read: a million empty ones fit a small file, and would take minutes."""
+
 
 def save_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
@@ -32,9 +35,12 @@ def save_tensors(
 
 
 def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read (tensors, metadata). Raises BadInput when the file is missing or is no safetensors file."""
+    """Read (tensors, metadata). Raises BadInput when the file is missing, or is no safetensors file that we write."""
     with _open(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
+        names = file.keys()
+        if len(names) > MOST_TENSORS:
+            raise BadInput(f"{path} holds {len(names)} tensors, {MOST_TENSORS} are the most of a file of weights.")
+        return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
 
 
 def save_module(

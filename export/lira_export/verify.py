@@ -96,7 +96,7 @@ def _parity(subject: str, psnr: float, threshold: float, at_export: float) -> Ch
 
 def _difference(found: Mapping[str, int], declared: Mapping[str, int]) -> str:
     """The first kind whose count differs, in a few words; empty where none does."""
-    for kind in sorted({*found, *declared}):
+    for kind in sorted({*found, *declared}, key=str):  # a name that is no text comes as bytes
         if found.get(kind, 0) != declared.get(kind, 0):
             return f"{kind} {found.get(kind, 0)}, not {declared.get(kind, 0)}"
     return ""

@@ -91,6 +91,10 @@ def cli_guard(command: Callable[P, object]) -> Callable[P, None]:
             code = _complain(error.format_message(), EXIT_BAD_INPUT)
         except (KeyboardInterrupt, click.Abort):
             code = _complain("interrupted.", EXIT_INTERRUPTED)
+        except SystemExit as ended:
+            if ended.code != 1:
+                raise
+            code = EXIT_BAD_INPUT  # click's own answer to a reader that went away
         except BrokenPipeError:
             # The reader went away (`| head`): stay silent and keep Python from flushing into the void.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

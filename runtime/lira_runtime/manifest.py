@@ -78,8 +78,10 @@ def load(directory: str | os.PathLike[str]) -> Manifest:
 
 
 def read(directory: str | os.PathLike[str]) -> bytes:
-    """Read the bytes of a bundle's manifest; raises DamagedBundle where there is none, or something else."""
+    """Read the bytes of a bundle's manifest; raises DamagedBundle where there is none, a link, or something else."""
     path = Path(directory) / MANIFEST_NAME
+    if path.is_symlink():
+        raise DamagedBundle(f"{MANIFEST_NAME} of the bundle {directory} is a link, which may point outside of it.")
     if not path.is_file():
         raise DamagedBundle(f"{directory} holds no {MANIFEST_NAME}, so it is not a complete bundle.")
     if path.stat().st_size > MAX_MANIFEST_BYTES:

@@ -9,9 +9,11 @@ import importlib.resources
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
+import msgspec
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
@@ -36,6 +38,20 @@ class Tokens:
     ids: NDArray[np.int32]
     truncated: bool
     dropped: str
+
+
+class _Model(Struct):
+    """Of CLIP. A prefix makes the library panic, and dropout makes tokens a matter of chance."""
+
+    type: Literal["BPE"]
+    dropout: None = None
+    continuing_subword_prefix: None = None
+
+
+class _File(Struct):
+    """As much of a tokenizer's file as is looked at before the library reads it."""
+
+    model: _Model
 
 
 class ClipTokenizer:
@@ -72,8 +88,13 @@ class ClipTokenizer:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Load a `tokenizer.json`; raises DamagedBundle where it is not a CLIP tokenizer."""
         try:
+            msgspec.json.decode(Path(path).read_bytes(), type=_File)
             backend = Tokenizer.from_file(os.fspath(path))
-        except Exception as error:  # the library raises bare Exception for every cause
+        except (KeyboardInterrupt, MemoryError, OSError):
+            raise
+        except (
+            BaseException
+        ) as error:  # the library raises bare Exception for every cause, and panics with no Exception
             raise DamagedBundle(f"{path} is not a tokenizer file: {error}.") from error
         if (backend.token_to_id(START_TEXT), backend.token_to_id(END_TEXT)) != (START_ID, END_ID):
             raise DamagedBundle(f"{path} is not a CLIP tokenizer: its start and end tokens are elsewhere.")

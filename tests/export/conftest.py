@@ -9,8 +9,9 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from mite import MITE, MITE_SIDES
 
-from lira.presets import PRESETS, Preset
+from lira.presets import PRESETS
 from lira.sources import Models, Request, load_models
 from lira_export import cli
 from lira_export.bundle import Order, write_bundle
@@ -26,20 +27,6 @@ from lira_runtime.manifest import TargetName
 
 Ran = tuple[int, str, str]
 SIDE = 64
-MITE = Preset(
-    "mite",
-    blocks=1,
-    d_model=128,
-    d_state=4,
-    head_width=64,
-    cond_ratio=1,
-    fusion_every=1,
-    reasoning_width=8,
-    reasoning_steps=3,
-    chunk=8,
-)
-"""One block with everything a block may have: converters take seconds for it, and four in five weights are int8."""
-MITE_SIDES = (32, 64)
 DECODER = ("--config", "nano", "--component", "decoder", "--resolution", str(SIDE))
 IOS = 18
 """The first with packages of several functions, which several sizes need."""

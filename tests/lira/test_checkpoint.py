@@ -1,6 +1,8 @@
 """Weights on disk: what is written comes back, and every misfit is one sentence that names its cause."""
 
+import json
 import resource
+import struct
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,15 @@ def test_a_file_that_is_no_safetensors_is_refused(tmp_path: Path, content: bytes
     (tmp_path / "bad.safetensors").write_bytes(content)
     with pytest.raises(BadInput, match="no readable safetensors"):
         load_tensors(tmp_path / "bad.safetensors")
+
+
+def test_a_header_of_countless_empty_tensors_is_refused_before_they_are_made(tmp_path: Path) -> None:
+    header = json.dumps(
+        {f"x{number}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(70_000)}
+    )
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode())
+    with pytest.raises(BadInput, match="holds 70000 tensors, 65536 are the most"):
+        load_tensors(tmp_path / "w.safetensors")
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:

@@ -99,6 +99,19 @@ def test_a_click_usage_error_is_one_line_and_exit_code_2(capsys: pytest.CaptureF
     assert stderr.count("\n") == 1
 
 
+def test_a_reader_that_went_away_is_exit_code_2_and_no_word(capsys: pytest.CaptureFixture[str]) -> None:
+    """click has an answer of its own to that, which is no code of ours."""
+
+    @cli_guard
+    @click.command()
+    def command() -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(SystemExit) as stop:
+        command([])
+    assert stop.value.code == 2 and capsys.readouterr() == ("", "")
+
+
 def test_success_exits_with_0() -> None:
     with pytest.raises(SystemExit) as stop:
         cli_guard(lambda: None)()

@@ -1,6 +1,7 @@
 """Token for token against OpenAI's own code (clip_reference.py), and against transformers where the two differ."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -147,6 +148,20 @@ def test_a_file_that_is_no_tokenizer_is_damaged(content: str, tmp_path: Path) ->
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(DamagedBundle):
         ClipTokenizer.load(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize("changed", [{"continuing_subword_prefix": "\u200b"}, {"dropout": 0.5}, {"type": "Unigram"}])
+def test_a_model_that_is_not_clips_is_damaged_and_makes_no_noise(
+    tokenizer: ClipTokenizer, changed: dict[str, object], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """At a prefix the library panics, which is no Exception and says so on stderr."""
+    tokenizer.save(tmp_path / "tokenizer.json")
+    record = json.loads((tmp_path / "tokenizer.json").read_text())
+    record["model"] |= changed
+    (tmp_path / "tokenizer.json").write_text(json.dumps(record))
+    with pytest.raises(DamagedBundle, match="is not a tokenizer file"):
+        ClipTokenizer.load(tmp_path / "tokenizer.json")
+    assert capfd.readouterr().err == ""
 
 
 def test_another_models_tokenizer_is_damaged(tmp_path: Path) -> None:

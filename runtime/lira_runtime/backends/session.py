@@ -66,7 +66,8 @@ def open_session(graph: Path, settings: SessionSettings) -> ort.InferenceSession
 
 def session_of(graph: Path, options: ort.SessionOptions) -> ort.InferenceSession:
     """Open a graph by path, so that its external data is mapped and not copied; raises the library's own errors."""
-    return ort.InferenceSession(str(graph), sess_options=options, providers=["CPUExecutionProvider"])
+    # Its fallback would try the same again, and print about it.
+    return ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"], enable_fallback=False)
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ class Check(Struct, frozen=True):
     def line(self) -> str:
         """The check in one line."""
         status = {"ok": "ok", "failed": "FAILED", "not_checked": "not checked here"}[self.status]
-        return f"{status:<16}  {self.check:<9}  {self.subject}" + (f": {self.said}" if self.said else "")
+        return f"{status:<16}  {self.check:<9}  {self.subject}" + (f": {printable(self.said)}" if self.said else "")
 
 
 def printable(name: str) -> str:

@@ -67,12 +67,17 @@ def sign(manifest: bytes, key: Ed25519PrivateKey, directory: Path) -> Path:
 
 
 def is_signed_by(key: Ed25519PublicKey, signature: bytes, manifest: bytes) -> bool:
-    """Whether a signature file's content fits a manifest's bytes and a key."""
+    """Whether a signature file's content fits a manifest's bytes and a key.
+
+    It must be written as base64 is, with at most one newline after it: decoders leave some bits unread, and a file in
+    which one of those has changed has changed.
+    """
     try:
-        key.verify(base64.b64decode(signature.strip(), validate=True), manifest)
+        decoded = base64.b64decode(signature.removesuffix(b"\n"), validate=True)
+        key.verify(decoded, manifest)
     except (binascii.Error, InvalidSignature, ValueError):
         return False
-    return True
+    return base64.b64encode(decoded) == signature.removesuffix(b"\n")
 
 
 def _read(path: Path) -> bytes:

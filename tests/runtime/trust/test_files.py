@@ -10,7 +10,8 @@ import pytest
 from forgery import FILES, Verify, failures, rewrite
 
 from lira_runtime import manifest as m
-from lira_runtime.trust.check import printable
+from lira_runtime.bundle import Bundle
+from lira_runtime.trust.check import Check, printable
 from lira_runtime.trust.cli import main
 
 
@@ -119,6 +120,8 @@ def test_a_manifest_that_is_a_link_is_not_read(toy_bundle: Path, tmp_path: Path,
     (toy_bundle / "manifest.json").rename(tmp_path / "manifest.json")
     (toy_bundle / "manifest.json").symlink_to(tmp_path / "manifest.json")
     assert failures(verify(toy_bundle)[1]) == [("manifest", "manifest.json", "link")]
+    with pytest.raises(m.DamagedBundle, match=r"manifest\.json .* is a link"):
+        Bundle.open(toy_bundle)
 
 
 @pytest.mark.parametrize(
@@ -180,3 +183,4 @@ def test_names_that_hold_anything_are_printed_harmlessly(toy_bundle: Path, verif
     names = sorted(subject for _, subject, _ in failures(verify(toy_bundle)[1]))
     assert names == ["\\udcff\\udcfe", "\\x1b[2J", "two\\nlines"]
     assert printable("a tidy näme.onnx") == "a tidy näme.onnx"
+    assert "\x1b" not in Check("contents", "decoder", "failed", "contents_differ", "\x1b[2J 1, not 0.").line()

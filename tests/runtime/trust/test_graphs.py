@@ -70,6 +70,16 @@ def test_what_files_hold_must_be_what_the_manifest_counts_and_the_recipe_allows(
     assert code == 5 and failures(checks) == [("contents", "decoder", "not_quantized")]
 
 
+def test_an_op_whose_name_is_no_text_is_a_difference_like_others(toy_bundle: Path, verify: Verify) -> None:
+    path = toy_bundle / "decoder.onnx"
+    path.write_bytes(path.read_bytes().replace(b"Resize", b"Res\xffze"))
+    rewrite(toy_bundle, lambda manifest: with_true_hashes(manifest, toy_bundle))
+    code, checks, _ = verify(toy_bundle)
+    assert code == 5 and ("contents", "decoder", "contents_differ") in failures(checks)
+    (said,) = (each["said"] for each in checks if each["subject"] == "decoder")
+    assert said == r"ops are not those that the manifest counts: Resize 0, not 1."
+
+
 def test_a_graph_that_computes_something_else_is_found_by_its_golden_output(
     toy_bundle: Path, tmp_path: Path, verify: Verify
 ) -> None:

@@ -15,6 +15,7 @@ from forgery import Verify, failures, rewrite
 
 from lira_runtime import cli
 from lira_runtime.trust import sign_cli
+from lira_runtime.trust.signature import is_signed_by, read_public_key
 
 SIGNATURE = "manifest.json.sig"
 WITHOUT_LIBRARY = """
@@ -110,6 +111,20 @@ def test_another_key_a_changed_manifest_and_garbage_are_found(
     assert failures(verify(signed, "--public-key", keys[1])[1]) == []
     rewrite(signed, lambda manifest: msgspec.structs.replace(manifest, preset="other"))
     assert failures(verify(signed, "--public-key", keys[1])[1]) == wrong
+
+
+def test_any_flipped_bit_of_a_signatures_file_is_found(signed: Path, keys: tuple[Path, Path]) -> None:
+    """Also those of the last digit and of the newline that no decoder reads."""
+    key, manifest, whole = (
+        read_public_key(keys[1]),
+        (signed / "manifest.json").read_bytes(),
+        (signed / SIGNATURE).read_bytes(),
+    )
+    assert is_signed_by(key, whole, manifest) and is_signed_by(key, whole.strip(), manifest)
+    for at in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[at // 8] ^= 1 << at % 8
+        assert not is_signed_by(key, bytes(flipped), manifest), at
 
 
 def test_a_signature_that_is_a_link_is_not_followed(signed: Path, keys: tuple[Path, Path], verify: Verify) -> None:
