@@ -1,8 +1,9 @@
-"""Claimed, predicted, measured: what the first design said of its memory, row by row, at 1024 px in ONNX.
+"""Claimed, predicted, measured: what the first design said of its memory, row by row, at 1024 px.
 
-`python benchmarks/memory_claims.py` makes bundles of tiny, small (both latents), base and large, and runs each pipeline
-in fresh processes: in float16 with every component kept loaded, which is how a pipeline is usually run, then one
-component after the other, then in int8, then with int8 weights streamed. What was measured before is kept.
+`python benchmarks/memory_claims.py [--target tflite]` makes bundles of tiny, small (both latents), base and large,
+and runs each pipeline in fresh processes: in float16 with every component kept loaded, which is how a pipeline is
+usually run, then one component after the other, then in int8, then with int8 weights streamed where the engine can.
+What was measured before is kept.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import click
 from case import BUILD
 from lira.latents import latent_kind
 from lira_export.components import build_components
+from lira_export.memory.calibration import engine_of
 from lira_export.memory.network import Network
 from lira_export.memory.predict import Load, predict_pipeline
 from lira_export.memory.shapes import shape_models
@@ -20,7 +22,7 @@ from lira_export.memory.weights import weights_of
 from lira_export.recipes import get_recipe
 from lira_runtime.errors import cli_guard
 from lira_runtime.interface import DENOISER
-from lira_runtime.manifest import WeightsMode
+from lira_runtime.manifest import TargetName, WeightsMode
 from lira_runtime.memory.claims import HALF_WEIGHTS, PIPELINE_PX, PIPELINES, judged
 from lira_runtime.progress import Progress
 from memory_measure import USUAL_TEXT_ENCODER, Case, PipelineResult, measure_cases, read_results
@@ -38,21 +40,23 @@ WAYS: tuple[tuple[str, WeightsMode, bool], ...] = (
 """Recipe, loading mode, whether components are kept loaded."""
 
 
-def cases_of(subjects: Sequence[tuple[str, str]]) -> list[Case]:
-    """Every way of every subject, those of one trace together."""
+def cases_of(target: TargetName, subjects: Sequence[tuple[str, str]]) -> list[Case]:
+    """Every way of every subject that the target's engine can run, those of one trace together."""
     return [
-        Case("onnx", preset, latent, PIPELINE_PX, recipe, weights, keep_loaded=kept)
+        Case(target, preset, latent, PIPELINE_PX, recipe, weights, keep_loaded=kept)
         for preset, latent in subjects
         for recipe, weights, kept in WAYS
+        if weights != "streamed" or engine_of(target).streamed
     ]
 
 
-def rows_of(preset: str, latent: str, runs: Sequence[PipelineResult]) -> list[Row]:
-    """The weights of one preset's denoiser, then its pipeline, way by way; sizes in MB."""
+def rows_of(runs: Sequence[PipelineResult]) -> list[Row]:
+    """The weights of one preset's denoiser, then its pipeline, way by way, all of one target; sizes in MB."""
+    target, preset, latent = runs[0].case.target, runs[0].case.preset, runs[0].case.latent
     models = shape_models(preset, latent_kind(latent), USUAL_TEXT_ENCODER, PIPELINE_PX)
     networks = [Network.of(component, PIPELINE_PX) for component in build_components(models, PIPELINE_PX)]
     (denoiser,) = (network for network in networks if network.component.name == DENOISER)
-    stored = sum(each.stored_bytes for each in weights_of(denoiser, get_recipe("fp16", "onnx"), "onnx"))
+    stored = sum(each.stored_bytes for each in weights_of(denoiser, get_recipe("fp16", target), target))
     half = next(run.files[DENOISER] for run in runs if run.case.recipe == "fp16")
     subject = {"preset": preset, "latent": latent}
     rows = [subject | _figures("denoiser's weights, fp16", HALF_WEIGHTS[preset], stored, half)]
@@ -61,7 +65,7 @@ def rows_of(preset: str, latent: str, runs: Sequence[PipelineResult]) -> list[Ro
         kept = "all kept loaded" if case.keep_loaded else f"in turn, {case.weights}"
         predicted = None
         if not case.keep_loaded:
-            load = Load("onnx", get_recipe(case.recipe, "onnx"), case.weights)
+            load = Load(target, get_recipe(case.recipe, target), case.weights)
             predicted = predict_pipeline(networks, load).peak
         claimed = PIPELINES.get((preset, latent))
         rows.append(subject | _figures(f"pipeline, {case.recipe}, {kept}", claimed, predicted, run.peak))
@@ -79,18 +83,19 @@ def _figures(what: str, claimed: int | None, predicted: int | None, measured: in
 
 
 @click.command()
+@click.option("--target", type=click.Choice(["onnx", "tflite"]), default="onnx", show_default=True)
 @click.option("--preset", "presets", multiple=True, help="Repeatable; default: all.")
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
-def command(presets: tuple[str, ...], results: Path, as_json: bool) -> None:
+def command(target: TargetName, presets: tuple[str, ...], results: Path, as_json: bool) -> None:
     """Claimed, predicted and measured memory."""
     subjects = [subject for subject in SUBJECTS if not presets or subject[0] in presets]
-    cases = cases_of(subjects)
+    cases = cases_of(target, subjects)
     with Progress(len(cases), "claims", json=as_json) as progress:
         measure_cases(PipelineResult, cases, results, progress)
     found = {run.case: run for run in read_results(PipelineResult, results)}
-    rows = [row for subject in subjects for row in rows_of(*subject, [found[case] for case in cases_of([subject])])]
-    show_rows(f"claimed, predicted, measured: MB, {PIPELINE_PX} px, onnxruntime", rows, {}, as_json)
+    rows = [row for subject in subjects for row in rows_of([found[case] for case in cases_of(target, [subject])])]
+    show_rows(f"claimed, predicted, measured: MB, {PIPELINE_PX} px, {target}", rows, {}, as_json)
 
 
 main = cli_guard(command)
