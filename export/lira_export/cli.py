@@ -154,7 +154,7 @@ def command(
     show = json_show if as_json else plain_show
     with ExitStack() as locks:
         for place in () if dry_run else outs.values():
-            locks.enter_context(locked(place))
+            locks.enter_context(locked(place, _plot_path(place)))
         plan = Plan(request, Asked(sides, recipe, weights, limit, chosen))
         if plan.models.source.weights == "seed":
             click.echo(SEED_NOTICE.format(seed=seed), err=True)

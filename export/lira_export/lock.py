@@ -12,8 +12,10 @@ from lira_runtime.files import remove_leftovers
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold the lock of an output, `.lira-<name>.lock` beside it, and clear away what killed exports of it left.
+def locked(out: Path, plot: Path | None = None) -> Iterator[None]:
+    """Hold the lock of an output, `.lira-<name>.lock` beside it, and clear away what killed exports left of it.
+
+    plot: a file that they write with it, of which they may have left something too.
 
     The system lets go of the lock when its process ends, however it ends; the file alone locks nothing. Raises
     BadInput, without waiting, where another export holds it.
@@ -27,7 +29,9 @@ def locked(out: Path) -> Iterator[None]:
     except Timeout as error:
         raise BadInput(f"another export is writing {out}; wait for its end, or choose another place.") from error
     try:
-        remove_leftovers(out)
+        for goal in (out, plot):
+            if goal is not None:
+                remove_leftovers(goal)
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is held: filelock looks whether the file that it locked is still there

@@ -5,6 +5,7 @@
 
 import errno
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -75,6 +76,9 @@ def cli_guard(command: Callable[P, object]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a file's name may hold what no encoding has
         try:
             if isinstance(command, click.Command):
                 kwargs["standalone_mode"] = False

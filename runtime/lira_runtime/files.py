@@ -16,6 +16,8 @@ MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.json.sig"
 _CHUNK_BYTES = 1 << 20
 _PART_PREFIX, _PART_SUFFIX = ".lira-", ".part"
+_NAME_BYTES = 200
+"""Of a goal's name that are part of a temporary one, which has at most 255."""
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
@@ -36,7 +38,7 @@ def atomic_write(goal: str | os.PathLike[str]) -> Iterator[Path]:
     """
     goal = Path(goal)
     check_writable_file(goal)
-    handle, name = tempfile.mkstemp(prefix=_PART_PREFIX, suffix=_PART_SUFFIX, dir=goal.parent)
+    handle, name = tempfile.mkstemp(prefix=_prefix(goal), suffix=_PART_SUFFIX, dir=goal.parent)
     os.close(handle)
     part = Path(name)
     try:
@@ -81,17 +83,19 @@ def atomic_directory(goal: str | os.PathLike[str], overwrite: bool = False) -> I
 
 
 def remove_leftovers(goal: Path) -> None:
-    """Remove what killed calls of `atomic_directory` left beside this very goal; nobody may be making it.
-
-    An old directory that a killed swap left aside goes back to its place.
+    """Remove what killed calls of `atomic_directory` or `atomic_write` left beside this very goal; nobody may be
+    making it. An old directory that a killed swap left aside goes back to its place.
     """
     pattern = re.compile(re.escape(_prefix(goal)) + rf"\w+({re.escape(_PART_SUFFIX)}|{re.escape(ASIDE_SUFFIX)})")
     for path in sorted(goal.parent.iterdir()):
-        if pattern.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-            if path.suffix == ASIDE_SUFFIX:
-                bring_back(path, goal)
-            else:
-                shutil.rmtree(path, ignore_errors=True)
+        if not pattern.fullmatch(path.name) or path.is_symlink():
+            continue
+        if path.is_file():
+            path.unlink(missing_ok=True)
+        elif path.suffix == ASIDE_SUFFIX:
+            bring_back(path, goal)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def check_writable_file(goal: Path) -> None:
@@ -136,8 +140,8 @@ def check_replaceable_directory(goal: Path, overwrite: bool) -> None:
 
 
 def _prefix(goal: Path) -> str:
-    """Of the directories that become `goal`; ends in a dot, and what `tempfile` adds has none."""
-    return f"{_PART_PREFIX}{goal.name}."
+    """Of what becomes `goal`; ends in a dot, and what `tempfile` adds has none. Of a long name its beginning."""
+    return f"{_PART_PREFIX}{os.fsdecode(os.fsencode(goal.name)[:_NAME_BYTES])}."
 
 
 def _umask() -> int:

@@ -27,6 +27,8 @@ def read_picture(path: Path, side: int) -> Pixels:
     """Read a picture as `square_picture` does. Raises BadInput when there is no such file, too."""
     if not path.is_file():
         raise BadInput(f"there is no picture at {path}.")
+    if side * side > LARGEST_AREA:
+        raise BadInput(f"{path} cannot be made a picture of {side} x {side} px: they are too many.")
     return square_picture(path, str(path), side)
 
 

@@ -194,11 +194,10 @@ class Pipeline:
         if tokens.truncated:
             yield PromptCut(tokens.dropped)
         text, empty = yield from self._stage("text_encoder", lambda: self._encode(tokens, settings))
-        x = initial_noise(settings.seed, self._bundle.manifest.latent_shape(self._resolution))
+        clean = None
         if picture is not None:
             clean = yield from self._stage(IMAGE_ENCODER, lambda: self._encode_picture(picture))
-            x = sampler.noised(clean, x, settings.sigmas[0])
-        latent = yield from self._stage("denoiser", lambda: self._denoise(settings, x, text, empty))
+        latent = yield from self._stage("denoiser", lambda: self._denoise(settings, clean, text, empty))
         image = yield from self._stage("decoder", lambda: self._decode(latent))
         yield ImageReady(image, latent)
 
@@ -224,7 +223,12 @@ class Pipeline:
         yield from ()
         return self._run(IMAGE_ENCODER, {"image": from_pixels(picture)})["latent"].copy()
 
-    def _denoise(self, settings: Settings, x: Floats, text: Floats, empty: Floats) -> Stage[Floats]:
+    def _denoise(self, settings: Settings, clean: Floats | None, text: Floats, empty: Floats) -> Stage[Floats]:
+        """clean: the latent to start from, where the drawing starts from a picture."""
+        # The denoiser is loaded, so its latent has the manifest's shape: a forged manifest gets no memory for another.
+        x = initial_noise(settings.seed, self._bundle.manifest.latent_shape(self._resolution))
+        if clean is not None:
+            x = sampler.noised(clean, x, settings.sigmas[0])
         reasoning_steps = 0
 
         def velocity(x: Floats, sigma: float, states: Floats) -> Floats:

@@ -10,6 +10,7 @@ import pytest
 
 from lira_export.lock import locked
 from lira_runtime.errors import BadInput
+from lira_runtime.files import atomic_write
 
 ARGUMENTS = ("--config", "nano", "--component", "decoder", "--resolution", "64")
 HOLD = """
@@ -65,6 +66,17 @@ def test_the_lock_of_a_killed_export_holds_nobody_up_and_its_leftovers_go(tmp_pa
     with locked(out):
         assert sorted(os.listdir(tmp_path)) == [".lira-bundle.lock", ".lira-other.abcdefgh.part"]
     assert os.listdir(tmp_path) == [".lira-other.abcdefgh.part"]
+
+
+def test_half_a_plot_of_a_killed_export_goes_too(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "bundle-drift.png") as part:
+        os.link(part, tmp_path / "kept")
+        (name,) = {path.name for path in tmp_path.iterdir()} - {"kept"}
+        raise KeyboardInterrupt
+    os.rename(tmp_path / "kept", tmp_path / name)
+    (tmp_path / ".lira-other-drift.png.abcdefgh.part").touch()
+    with locked(tmp_path / "bundle", tmp_path / "bundle-drift.png"):
+        assert sorted(os.listdir(tmp_path)) == [".lira-bundle.lock", ".lira-other-drift.png.abcdefgh.part"]
 
 
 def test_leftovers_are_not_touched_while_another_export_may_be_making_them(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
+import contextlib
 import errno
+import io
 import re
 import tomllib
 from pathlib import Path
@@ -110,6 +112,16 @@ def test_a_reader_that_went_away_is_exit_code_2_and_no_word(capsys: pytest.Captu
     with pytest.raises(SystemExit) as stop:
         command([])
     assert stop.value.code == 2 and capsys.readouterr() == ("", "")
+
+
+def test_a_name_that_no_encoding_has_is_printed_escaped() -> None:
+    """As a shell gives one, and in a terminal that knows ASCII alone."""
+    for encoding, wanted in (("utf-8", b"\\udcff.png \xc3\xa9\n"), ("ascii", b"\\udcff.png \\xe9\n")):
+        written = io.BytesIO()
+        stdout = io.TextIOWrapper(written, encoding)
+        with contextlib.redirect_stdout(stdout), pytest.raises(SystemExit) as stop:
+            cli_guard(lambda: print("\udcff.png é"))()
+        assert stop.value.code == 0 and written.getvalue() == wanted
 
 
 def test_success_exits_with_0() -> None:

@@ -36,6 +36,13 @@ def test_a_write_replaces_the_old_file_and_has_ordinary_permissions(tmp_path: Pa
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_a_name_as_long_as_names_can_be_is_written(tmp_path: Path) -> None:
+    goal = tmp_path / ("é" * 127)
+    with atomic_write(goal) as part:
+        part.write_text("new")
+    assert goal.read_text() == "new" and len(os.listdir(tmp_path)) == 1
+
+
 def test_a_directory_is_no_file_to_write(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is a directory"), atomic_write(tmp_path):
         pass

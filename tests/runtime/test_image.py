@@ -30,6 +30,12 @@ def test_the_centre_square_is_kept(tmp_path: Path, size: tuple[int, int], middle
     np.testing.assert_array_equal(pixels, np.broadcast_to(np.uint8(GREEN), (16, 16, 3)))
 
 
+def test_a_picture_of_impossible_size_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(BadInput, match="20000 x 20000 px"):
+        read_picture(tmp_path / "a.png", 20_000)
+
+
 def test_a_picture_of_the_right_size_is_not_touched(tmp_path: Path) -> None:
     wanted = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
     Image.fromarray(wanted).save(tmp_path / "a.png")

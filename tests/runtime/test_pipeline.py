@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
-from toy_bundle import GUIDANCE, METHOD, SHIFT, STEPS, write_toy_bundle
+from toy_bundle import CHANNELS, D_TEXT, GUIDANCE, METHOD, SCALE, SHIFT, STEPS, write_toy_bundle
 from toy_reference import assert_exact_pixels, toy_image, toy_steps
 
+from lira_runtime import manifest
 from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.bundle import Bundle
-from lira_runtime.errors import BadInput, ParityLost
+from lira_runtime.errors import BadInput, DamagedBundle, ParityLost
 from lira_runtime.image import to_pixels
+from lira_runtime.interface import interface
 from lira_runtime.manifest import Graph
 from lira_runtime.pipeline import (
     DenoisingStep,
@@ -27,6 +30,34 @@ from lira_runtime.pipeline import (
 )
 
 STAGES = ["text_encoder", "denoiser", "decoder"]
+
+
+def test_a_manifest_that_lies_about_sizes_gets_no_memory_for_them(
+    toy_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All in it agrees on pictures of 40,000 px, but the denoiser does not: it comes before 6 GB of noise."""
+    whole, side = manifest.load(toy_bundle), 40_000
+    tensors = interface((1, CHANNELS, side // SCALE, side // SCALE), SCALE, D_TEXT)
+    components = tuple(
+        msgspec.structs.replace(
+            part,
+            graphs=tuple(
+                msgspec.structs.replace(
+                    graph,
+                    inputs=tensors[part.name][0],
+                    outputs=tensors[part.name][1],
+                    resolution=graph.resolution and side,
+                    golden=None,
+                )
+                for graph in part.graphs
+            ),
+        )
+        for part in whole.components
+    )
+    manifest.save(msgspec.structs.replace(whole, resolutions=(side,), components=components), toy_bundle)
+    monkeypatch.setattr("lira_runtime.pipeline.initial_noise", lambda seed, shape: pytest.fail(f"noise of {shape}"))
+    with pytest.raises(DamagedBundle, match="inputs of the graph denoiser.onnx are not those"):
+        list(Pipeline(Bundle.open(toy_bundle)).generate(Request("a cat", steps=1)))
 
 
 class Recording:

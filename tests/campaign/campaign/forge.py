@@ -11,7 +11,7 @@ from random import Random
 from campaign.bundles import MANIFEST, forge_hashes, put
 from campaign.damage import bit, length_field, run_of_bytes, truncation
 from campaign.forge_files import components, external, graph, numbers, tokenizer
-from campaign.forge_manifest import depth, encoding, number, place, structure, value, version
+from campaign.forge_manifest import depth, encoding, number, place, size, structure, value, version
 
 Forgery = Callable[[Random, Path], str]
 
@@ -39,6 +39,7 @@ FORGERIES: Mapping[str, Forgery] = {
         number,
         encoding,
         place,
+        size,
         components,
         external,
         graph,

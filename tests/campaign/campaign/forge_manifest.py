@@ -130,3 +130,20 @@ def place(random: Random, bundle: Path) -> str:
             pass
     put_record(bundle, record)
     return f"{old} -> {new[:60]!r}"
+
+
+def size(random: Random, bundle: Path) -> str:
+    """The whole manifest agrees on pictures of another size, and no graph does."""
+    side, record = random.choice([32, 2000, 20_000, 60_000, 200_000, 2**31 * 2, 2**60]), manifest_of(bundle)
+    record["resolutions"] = [side]
+    for component in record["components"]:
+        graph = component["graphs"][0]
+        graph["golden"] = None
+        graph["resolution"] = None if graph["resolution"] is None else side
+        for tensor in (*graph["inputs"], *graph["outputs"]):
+            if tensor["name"] in ("latent", "velocity", "image"):
+                tensor["shape"][2:] = 2 * [side if tensor["name"] == "image" else side // 2]
+    for golden in bundle.glob("golden-*"):
+        golden.unlink()
+    put_record(bundle, record)
+    return f"{side} px"
