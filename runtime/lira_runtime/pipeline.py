@@ -6,7 +6,6 @@ step when the generator is closed, and then nothing stays loaded.
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from textwrap import shorten
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +22,8 @@ from lira_runtime.memory.meter import PeakMeter, Source, release
 from lira_runtime.noise import check_seed, initial_noise
 from lira_runtime.tokenizer import ClipTokenizer, Tokens
 
+MOST_SAID = 60
+"""Characters of what a prompt would lose that a message quotes."""
 USUAL_STRENGTH = 0.6
 Result = TypeVar("Result")
 Floats = NDArray[np.float32]
@@ -186,7 +187,7 @@ class Pipeline:
         if tokens.truncated and not request.cut:
             raise BadInput(
                 f"the prompt is longer than the {PROMPT_TOKENS - 2} tokens that the text encoder reads, it would lose "
-                f"{shorten(tokens.dropped, 60)!r}; shorten it or ask for it to be cut (--cut)."
+                f"{_beginning(tokens.dropped)!r}; shorten it or ask for it to be cut (--cut)."
             )
         return self._events(settings, tokens, request.picture)
 
@@ -255,3 +256,7 @@ class Pipeline:
             if not np.isfinite(value).all():
                 raise ParityLost(f"the {component} returned {name} with values that are not finite numbers.")
         return outputs
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}..."

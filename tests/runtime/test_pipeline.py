@@ -32,6 +32,11 @@ from lira_runtime.pipeline import (
 STAGES = ["text_encoder", "denoiser", "decoder"]
 
 
+def test_what_a_prompt_of_one_long_word_would_lose_is_quoted(toy_bundle: Path) -> None:
+    with pytest.raises(BadInput, match=r"would lose 'x{60}\.\.\.'"):
+        Pipeline(Bundle.open(toy_bundle)).generate(Request("x" * 100_000))
+
+
 def test_a_manifest_that_lies_about_sizes_gets_no_memory_for_them(
     toy_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
