@@ -11,7 +11,7 @@ CAMPAIGN_STAMP := $(VENV)/.campaign
 PACKAGES := lira export/lira_export runtime/lira_runtime
 CODE := $(PACKAGES) tests benchmarks train.py test_lira.py
 
-.PHONY: demo test test-slow test-base campaign budget budget-tiny lint format bench schema baseline clean
+.PHONY: demo test test-slow test-base campaign budget budget-tiny lint format bench schema tested baseline clean
 
 demo: $(STAMP)
 	$(BIN)/lira-export --target onnx --config nano --out build/nano-onnx --force
@@ -63,6 +63,13 @@ format: $(STAMP)
 
 schema: $(STAMP)
 	$(BIN)/python -m lira_runtime.manifest > docs/manifest.schema.json
+	$(BIN)/python -m lira_export.schema > docs/events.schema.json
+
+# The versions that the tests run with, which lira-doctor compares an environment with.
+tested: $(STAMP)
+	mkdir -p build
+	$(BIN)/python -m lira_runtime.doctor.tested > build/tested.txt
+	mv build/tested.txt runtime/lira_runtime/data/tested.txt
 
 # Ops by kind of the demo model in the three formats, that tests compare with.
 baseline: $(STAMP)

@@ -38,6 +38,7 @@ from lira_export.rewrite import denoiser as rewrite
 from lira_export.rewrite.denoiser import TraceableDenoiser, TraceableScan
 from lira_runtime.backends.session import SessionSettings, session_options
 from lira_runtime.errors import cli_guard
+from lira_runtime.events import JSON_HELP
 from report import Row, show_rows
 from timing import interleaved
 
@@ -182,7 +183,7 @@ def measure(request: Request, folder: Path, threads: int, rounds: int) -> list[R
 @click.option("--config", default="small", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=9, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(config: str, threads: int, rounds: int, as_json: bool) -> None:
     """Time of a step without each change."""
     torch.set_num_threads(threads)

@@ -20,6 +20,7 @@ from lira_export.references import References
 from lira_runtime.backends.session import SessionSettings, open_session
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput
+from lira_runtime.events import JSON_HELP
 from lira_runtime.files import MANIFEST_NAME
 from lira_runtime.interface import COMPONENTS
 
@@ -110,7 +111,7 @@ def older_than_code(path: Path) -> bool:
 def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that every script has: --config, --bundle, --threads and --json."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table."),
+        click.option("--json", "as_json", is_flag=True, help=JSON_HELP),
         click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True),
         click.option("--bundle", "path", type=click.Path(path_type=Path), help="Exported first where it is missing."),
         click.option("--config", default="small", show_default=True),

@@ -20,6 +20,7 @@ from lira_export.recipes import HOW, get_recipe
 from lira_export.references import References
 from lira_export.targets import TARGETS, check_limits, make_target
 from lira_runtime.errors import LiRAError, cli_guard
+from lira_runtime.events import JSON_HELP
 from lira_runtime.interface import COMPONENTS
 from lira_runtime.manifest import Component, TargetName
 from report import Row, show_rows
@@ -72,7 +73,7 @@ def _say(line: str) -> None:
 @click.option("--config", default="small", show_default=True)
 @click.option("--target", "targets", type=click.Choice(TARGETS), multiple=True, help="Default: all three.")
 @click.option("--recipe", "recipes", multiple=True, help="Default: all that a target has.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(config: str, targets: Sequence[TargetName], recipes: Sequence[str], as_json: bool) -> None:
     """What the files hold, by format and recipe."""
     models = load_models(Request(config))

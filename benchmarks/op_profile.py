@@ -21,6 +21,7 @@ from fresh import random_feed
 from lira_runtime.backends.session import SessionSettings, session_options
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, cli_guard
+from lira_runtime.events import JSON_HELP
 from lira_runtime.interface import COMPONENTS
 from report import Row, figure, show_rows
 from timing import ceilings, interleaved, rates
@@ -99,7 +100,7 @@ def _by_run(events: Sequence[dict[str, Any]]) -> list[dict[str, list[float]]]:
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the heaviest operators as a PNG.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(path: Path, component: str, threads: int, runs: int, plot: Path | None, as_json: bool) -> None:
     """Show where a run of PATH goes: an .onnx file, or a component of a bundle."""
     if path.is_file() and path.suffix != ".onnx":

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 
 from lira.presets import get_preset
 from lira_runtime.errors import cli_guard
+from lira_runtime.events import JSON_HELP
 from report import Row, show_rows
 from timing import interleaved, product_of
 
@@ -91,7 +92,7 @@ def processor_features() -> str:
 @click.option("--rows", type=click.IntRange(min=1), default=ROWS, show_default=True, help="Image tokens.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(config: str, rows: int, threads: int, rounds: int, as_json: bool) -> None:
     """Gop/s of every product of a block, in every form."""
     title = f"products: {config}, {rows} tokens, {threads} threads, processor with {processor_features()}; Gop/s"

@@ -27,6 +27,7 @@ from lira_export.recipes import Recipe, get_recipe
 from lira_export.trajectory import trajectory
 from lira_runtime.backends.session import SessionSettings, open_session
 from lira_runtime.errors import cli_guard
+from lira_runtime.events import JSON_HELP
 from report import Row, show_rows
 from timing import interleaved
 
@@ -85,7 +86,7 @@ def _row(name: str, graph: Path, ms: float, samples: list[Sample], threads: int)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="Of each trajectory.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(config: str, threads: int, rounds: int, steps: int, as_json: bool) -> None:
     """Time and closeness of the recipe's choices."""
     torch.set_num_threads(threads)

@@ -1,6 +1,5 @@
-"""How every script shows what it measured: a table for people, one JSON object for programs, a plot for the docs."""
+"""How every script shows what it measured: a table for people, an event for programs, a plot for the docs."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import click
 
+from lira_runtime.events import Measured, emit
 from lira_runtime.files import atomic_write, check_writable_file
 
 Row = Mapping[str, Any]
@@ -15,9 +15,9 @@ DOTS_PER_INCH = 120
 
 
 def show_figures(title: str, figures: Mapping[str, float], as_json: bool) -> None:
-    """One figure a line; in JSON the figures by name, beside the title."""
+    """One figure a line; in JSON an event."""
     if as_json:
-        click.echo(json.dumps({"title": title, **figures}))
+        emit(Measured(title=title, figures=dict(figures)))
         return
     click.echo(title)
     for name, value in figures.items():
@@ -25,9 +25,9 @@ def show_figures(title: str, figures: Mapping[str, float], as_json: bool) -> Non
 
 
 def show_rows(title: str, rows: Sequence[Row], figures: Mapping[str, float], as_json: bool) -> None:
-    """A table of rows that have the same columns, then figures; in JSON {"title", "rows", ...figures}."""
+    """A table of rows that have the same columns, then figures; in JSON an event."""
     if as_json:
-        click.echo(json.dumps({"title": title, "rows": [dict(row) for row in rows], **figures}))
+        emit(Measured(title=title, rows=tuple(map(dict, rows)), figures=dict(figures)))
         return
     show_figures(title, figures, as_json=False)
     columns = list(rows[0]) if rows else []

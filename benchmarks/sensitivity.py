@@ -26,6 +26,7 @@ from lira_export.recipes import INT8
 from lira_export.rewrite.denoiser import TraceableBlock, traceable_denoiser
 from lira_export.trajectory import trajectory
 from lira_runtime.errors import cli_guard
+from lira_runtime.events import JSON_HELP
 from recipes import PROMPTS
 from report import Row, show_rows
 from rounding import float16, own_range, palettized, per_block, per_channel, token_range
@@ -180,7 +181,7 @@ def measure(models: Models, side: int, steps: int) -> tuple[list[Row], list[Row]
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="Of each trajectory.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Also draw both panels to this PNG.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(config: str, resolution: int | None, threads: int, steps: int, plot: Path | None, as_json: bool) -> None:
     """Closeness to eager float32 with one part quantized at a time."""
     torch.set_num_threads(threads)

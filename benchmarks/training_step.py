@@ -22,6 +22,7 @@ from lira.presets import get_preset
 from lira.training.loop import adamw
 from lira.training.recipe import Optimiser
 from lira_runtime.errors import cli_guard
+from lira_runtime.events import JSON_HELP
 from lira_runtime.interface import PROMPT_TOKENS
 from report import Row, show_rows
 from timing import gflop, interleaved
@@ -149,7 +150,7 @@ def measure(preset: str, kind: LatentKind, batch: int, rounds: int, bf16: bool) 
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--bf16", is_flag=True, help="Autocast to bfloat16.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(config: str, latent: str, batch: int, rounds: int, bf16: bool, threads: int, as_json: bool) -> None:
     """Time a training step at 256 px against SANA's and DiT's of like size."""
     torch.set_num_threads(threads)

@@ -1,9 +1,8 @@
 """`lira-export`: one command from a model to a bundle."""
 
-import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lira_export.events import json_say, json_show, json_tell, plain_say, plain_show, plain_tell
+from lira_export.events import Voice
 from lira_export.memory.calibration import check_predictable
 from lira_export.recipes import DEFAULT_RECIPE, RECIPES, get_recipe
 from lira_export.replaced import check_replaceable
-from lira_export.table import contents_table
 from lira_export.targets import TARGETS, USUAL_IOS, check_limits, make_target
+from lira_runtime.commands import version_option
+from lira_runtime.completion import complete_names
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
+from lira_runtime.events import JSON_HELP
 from lira_runtime.files import check_writable_file
 from lira_runtime.interface import COMPONENTS
-from lira_runtime.manifest import WEIGHTS_MODES, Manifest, TargetName, WeightsMode
+from lira_runtime.manifest import WEIGHTS_MODES, TargetName, WeightsMode
 from lira_runtime.memory.budget import parse_bytes
 
 if TYPE_CHECKING:
@@ -31,17 +32,23 @@ ALL = "all"
 MOST_PX = 1 << 16
 """Of a number that is worth reading; what a latent can be is checked later."""
 
-SEED_NOTICE = """\
-************************************************************************
-*  NO WEIGHTS: this model is random, from seed {seed:<24}*
-*  Its pictures are noise. Give --checkpoint DIR to export a trained   *
-*  model; sizes, speed and memory are those of the real one.           *
-************************************************************************"""
+
+def _presets() -> Iterable[str]:
+    from lira.presets import PRESETS
+
+    return PRESETS
 
 
 @click.command(epilog=EXIT_CODES_HELP)
-@click.option("--target", required=True, help=f"Format to write: {', '.join(TARGETS)} or {ALL}.")
-@click.option("--config", required=True, help="Preset: nano, tiny, small, base or large.")
+@click.option(
+    "--target",
+    required=True,
+    shell_complete=complete_names(lambda: (*TARGETS, ALL)),
+    help=f"Format to write: {', '.join(TARGETS)} or {ALL}.",
+)
+@click.option(
+    "--config", required=True, shell_complete=complete_names(_presets), help="Preset: nano, tiny, small, base or large."
+)
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
@@ -64,6 +71,7 @@ SEED_NOTICE = """\
 @click.option("--component", "components", multiple=True, help="Export this component alone; repeatable.")
 @click.option(
     "--recipe",
+    shell_complete=complete_names(lambda: RECIPES),
     help=f"Quantization recipe: {', '.join(RECIPES)}; not every target has every one.  "
     f"[default: {DEFAULT_RECIPE}; with --budget the one of least loss that fits]",
 )
@@ -97,9 +105,8 @@ SEED_NOTICE = """\
     help="Write the bundle where a gate of parity fails, too; its manifest says so.",
 )
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be written, write nothing.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Result as one JSON line on stdout, progress as JSON lines on stderr."
-)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@version_option("lira-export")
 def command(
     target: str,
     config: str,
@@ -151,18 +158,19 @@ def command(
     )
     names_of(request)  # a wrong one leaves no trace
     chosen = tuple(name for name in COMPONENTS if name in components) or COMPONENTS
-    show = json_show if as_json else plain_show
+    voice = Voice(as_json)
     with ExitStack() as locks:
         for place in () if dry_run else outs.values():
             locks.enter_context(locked(place, _plot_path(place)))
         plan = Plan(request, Asked(sides, recipe, weights, limit, chosen))
         if plan.models.source.weights == "seed":
-            click.echo(SEED_NOTICE.format(seed=seed), err=True)
+            voice.say_random(seed)
         if dry_run:
             for name in targets:
-                plan.show(name, outs[name], show)
+                plan.show(name, outs[name], voice.show)
+            voice.end()
             return
-        choices = {name: plan.choice(name, show) for name in targets}
+        choices = {name: plan.choice(name, voice.show) for name in targets}
         orders = [
             Order(
                 config,
@@ -177,10 +185,10 @@ def command(
             )
             for each in made
         ]
-        _write([(order, choices[order.target.name].resolutions) for order in orders], request, force, as_json)
+        _write([(order, choices[order.target.name].resolutions) for order in orders], request, force, voice)
 
 
-def _write(orders: Sequence[tuple["Order", tuple[int, ...]]], request: "Request", anew: bool, as_json: bool) -> None:
+def _write(orders: Sequence[tuple["Order", tuple[int, ...]]], request: "Request", anew: bool, voice: Voice) -> None:
     """Write bundles at these resolutions in px, and report each when it is there."""
     from lira.sources import load_models
     from lira_export.bundle import write_bundle
@@ -193,13 +201,13 @@ def _write(orders: Sequence[tuple["Order", tuple[int, ...]]], request: "Request"
     for order, resolutions in orders:
         own = replace(models, resolution=resolutions[0])
         known = references.setdefault(resolutions, References(own, resolutions))
-        say, tell = (json_say, json_tell) if as_json else (plain_say, plain_tell)
-        written = write_bundle(order, known, say, Kept(order.out, anew), tell)
+        written = write_bundle(order, known, voice.say, Kept(order.out, anew), voice.tell)
         plot = None
         if written.trajectory is not None:
             plot = _plot_path(order.out)
             write_drift_plot(plot, f"{order.config}, {order.target.name}, {order.recipe.name}", written.trajectory)
-        _finish(written, order.out, plot, as_json)
+        voice.wrote(written, order.out, plot)
+    voice.end()
 
 
 def _targets(asked: str) -> tuple[TargetName, ...]:
@@ -231,16 +239,6 @@ def _out(out: Path | None, config: str, target: TargetName, several: bool) -> Pa
 def _plot_path(out: Path) -> Path:
     """Of a bundle's drift: beside it."""
     return Path(f"{os.path.abspath(out)}-drift.png")
-
-
-def _finish(written: Manifest, out: Path, plot: Path | None, as_json: bool) -> None:
-    total = sum(entry.bytes for entry in written.files())
-    if as_json:
-        drift = None if plot is None else str(plot)
-        click.echo(json.dumps({"event": "result", "bundle": str(out), "bytes": total, "drift_plot": drift}))
-        return
-    drawn = [] if plot is None else [f"drift of the drawing: {plot}"]
-    click.echo("\n".join([*contents_table(written), *drawn, f"{out}: {total / 1e6:.1f} MB"]))
 
 
 main = cli_guard(command)

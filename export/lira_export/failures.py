@@ -24,5 +24,6 @@ def converter_log(what: str) -> Iterator[None]:
         ) as log:
             traceback.print_exc(file=log)
         raise BadInput(
-            f"{what} could not be converted ({type(error).__name__}); the traceback is in {log.name}."
+            f"{what} could not be converted ({type(error).__name__}); the traceback is in {log.name}.",
+            "not_converted",
         ) from error

@@ -109,7 +109,8 @@ def check_quantized(component: str, recipe: Recipe, inventory: Inventory) -> Non
         if share > most:
             raise ParityLost(
                 f"{component}: {share:.0%} of the weights in the file are wider than {dtype}, "
-                f"recipe {recipe.name} allows {most:.0%}: the file is not quantized."
+                f"recipe {recipe.name} allows {most:.0%}: the file is not quantized.",
+                "not_quantized",
             )
 
 
@@ -129,5 +130,6 @@ def check_loaded(component: str, recipe: Recipe, inventory: Inventory, loaded: i
     if recipe.quantizes and float32 > MEASURABLE_BYTES and loaded > float32:
         raise ParityLost(
             f"{component}: {loaded / 1e6:.0f} MB once loaded, {float32 / 1e6:.0f} MB would be its float32 weights: "
-            "the runtime unpacks what the file holds quantized."
+            "the runtime unpacks what the file holds quantized.",
+            "not_quantized",
         )

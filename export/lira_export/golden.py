@@ -32,7 +32,7 @@ def write_golden(
 def _with_golden(folder: Path, component: Component, graph: Graph, backend: Backend, inputs: GoldenInputs) -> Graph:
     values = golden_output(backend, graph, folder, inputs)
     if not np.isfinite(values).all():
-        raise ParityLost(f"{component.name}: {graph.path} returns values that are not finite numbers.")
+        raise ParityLost(f"{component.name}: {graph.path} returns values that are not finite numbers.", "not_finite")
     stem = component.name if len(component.graphs) == 1 else f"{component.name}-{graph.resolution}"
     path = folder / f"golden-{stem}.f32"
     path.write_bytes(values.astype("<f4").tobytes())

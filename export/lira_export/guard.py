@@ -56,11 +56,15 @@ def check_lowering(target: TargetName, component: str, inventory: Inventory) -> 
     if component in COMPONENTS:
         wrong |= kinds - ALLOWED[target]
     if wrong:
-        raise ParityLost(f"{component}: the {target} graph holds {', '.join(sorted(wrong))}, which it must not.")
+        raise ParityLost(
+            f"{component}: the {target} graph holds {', '.join(sorted(wrong))}, which it must not.", "not_delegated"
+        )
     if inventory.highest_rank > HIGHEST_RANK:
-        raise ParityLost(f"{component}: a tensor has rank {inventory.highest_rank}, {HIGHEST_RANK} is the most.")
+        raise ParityLost(
+            f"{component}: a tensor has rank {inventory.highest_rank}, {HIGHEST_RANK} is the most.", "not_delegated"
+        )
     left = inventory.undelegated
     unexplained = set(left) - set(UNDELEGATED)
     if component in COMPONENTS and (unexplained or left.total() > MOST_UNDELEGATED):
         listed = ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
-        raise ParityLost(f"{component}: XNNPACK leaves {listed} to slower kernels.")
+        raise ParityLost(f"{component}: XNNPACK leaves {listed} to slower kernels.", "not_delegated")

@@ -27,7 +27,9 @@ def locked(out: Path, plot: Path | None = None) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise BadInput(f"another export is writing {out}; wait for its end, or choose another place.") from error
+        raise BadInput(
+            f"another export is writing {out}; wait for its end, or choose another place.", "in_use"
+        ) from error
     try:
         for goal in (out, plot):
             if goal is not None:

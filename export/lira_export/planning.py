@@ -1,9 +1,11 @@
 """What an export comes to before anything is converted: its size, its memory, and what fits a budget."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from lira.sources import Models, Request
 from lira_export.components import build_components
@@ -21,6 +23,7 @@ from lira_export.memory.fit import (
 from lira_export.memory.held import Budget
 from lira_export.memory.shapes import models_of
 from lira_export.recipes import DEFAULT_RECIPE, Recipe, get_recipe
+from lira_runtime import events
 from lira_runtime.errors import OverBudget
 from lira_runtime.interface import COMPONENTS
 from lira_runtime.manifest import TargetName, WeightsMode
@@ -28,8 +31,8 @@ from lira_runtime.memory.budget import megabytes
 from lira_runtime.memory.profile import shown
 
 Name = TypeVar("Name", bound=str)
-Show = Callable[[str, Sequence[str], Mapping[str, object]], None]
-"""Takes an event, its lines for people and its record for programs."""
+Show = Callable[[Sequence[str], events.Event], None]
+"""Takes lines for people, and the event that stands for them."""
 LEAST_SIDE = 256
 """In px: what a smaller picture than was asked for may be."""
 
@@ -71,13 +74,14 @@ class Plan:
         built = build_components(self.models, self._resolutions[0], asked.components)
         counts = {each.name: sum(parameter.numel() for parameter in each.eager.parameters()) for each in built}
         lines = [f"{name}: {count:,} parameters, {recipe}, would go to {out}" for name, count in counts.items()]
-        record: dict[str, object] = {"bundle": str(out), "recipe": recipe, "parameters": counts}
+        plan = events.Plan(bundle=str(out), recipe=recipe, parameters=counts)
         if target not in engines() or asked.components != COMPONENTS:
-            show("plan", lines, record)
+            show(lines, plan)
             return
         networks = networks_of(self.models, self._resolutions[:1])
         (planned,) = candidates(networks, target, (recipe,), (asked.weights or "packed",))
-        show("plan", lines + _lines(planned, asked.budget), record | _record(planned, asked.budget))
+        predicted = msgspec.structs.replace(plan, predicted=_record(planned, asked.budget))
+        show(lines + _lines(planned, asked.budget), predicted)
         if asked.budget is not None and planned.memory.peak > asked.budget:
             found = candidates(networks | networks_of(self.models, self._smaller()), target)
             raise OverBudget(over_budget(planned, found, asked.budget))
@@ -98,8 +102,8 @@ class Plan:
         networks = networks_of(self.models, self._resolutions)
         found = candidates(networks, target, _named(asked.recipe), _named(asked.weights))
         chosen = choose(found, asked.budget)
-        records = [_record(each, asked.budget) for each in found]
-        show("candidates", table(found, asked.budget, chosen), {"candidates": records})
+        weighed = events.Candidates(candidates=tuple(_record(each, asked.budget) for each in found))
+        show(table(found, asked.budget, chosen), weighed)
         if chosen is None:
             raise OverBudget(nearest_miss(found, asked.budget))
         return Choice(chosen.recipe, (chosen.resolution,), chosen.weights, Budget(asked.budget, chosen.memory.peak))
@@ -119,14 +123,14 @@ def _lines(planned: Candidate, budget: int | None) -> list[str]:
     return lines
 
 
-def _record(planned: Candidate, budget: int | None) -> dict[str, object]:
+def _record(planned: Candidate, budget: int | None) -> events.Candidate:
     memory = planned.memory
-    return {
-        "resolution": planned.resolution,
-        "recipe": planned.recipe.name,
-        "weights": planned.weights,
-        "predicted_bytes": memory.peak,
-        "stages": memory.peaks(),
-        "psnr_db": planned.psnr_db,
-        "fits": budget is None or memory.peak <= budget,
-    }
+    return events.Candidate(
+        resolution=planned.resolution,
+        recipe=planned.recipe.name,
+        weights=planned.weights,
+        predicted_bytes=memory.peak,
+        stages=memory.peaks(),
+        psnr_db=planned.psnr_db,
+        fits=budget is None or memory.peak <= budget,
+    )

@@ -9,26 +9,34 @@ from lira_runtime.files import MANIFEST_NAME, SIGNATURE_NAME, check_replaceable_
 
 
 def check_replaceable(goal: Path, overwrite: bool) -> None:
-    """Raise BadInput where `goal` is there and is no bundle, is not to be overwritten, or holds files of others too."""
+    """Raise BadInput where `goal` is there and is no bundle, is not to be overwritten, or holds files of others too.
+
+    The same where it lies in another bundle: what a bundle holds is what its manifest names.
+    """
+    for folder in goal.parents:
+        if _record(folder) is not None:
+            raise BadInput(f"{goal} lies in the bundle {folder}; choose a place outside of it.")
     check_replaceable_directory(goal, overwrite)
     if not (goal / MANIFEST_NAME).is_file():
         return
-    named = {MANIFEST_NAME, SIGNATURE_NAME, *_named(goal)}
+    record = _record(goal)
+    if record is None:
+        raise BadInput(f"{goal} holds a {MANIFEST_NAME} that is no bundle's; choose another place.", "exists")
+    named = {MANIFEST_NAME, SIGNATURE_NAME, *_paths(record)}
     for path in sorted(goal.rglob("*")):
         name = path.relative_to(goal).as_posix()
         if name not in named and (path.is_symlink() or not path.is_dir()):
-            raise BadInput(f"{goal} holds {name}, which is no part of the bundle there; move it away first.")
+            sentence = f"{goal} holds {name}, which is no part of the bundle there; move it away first."
+            raise BadInput(sentence, "exists")
 
 
-def _named(goal: Path) -> list[str]:
-    """The files that a manifest of any version names."""
+def _record(folder: Path) -> dict[str, object] | None:
+    """The manifest, of any version, of the bundle in a folder; None where there is none."""
     try:
-        record = json.loads((goal / MANIFEST_NAME).read_bytes())
-        if isinstance(record, dict) and {"format_version", "components"} <= record.keys():
-            return list(_paths(record))
-    except (ValueError, RecursionError):
-        pass
-    raise BadInput(f"{goal} holds a {MANIFEST_NAME} that is no bundle's; choose another place.")
+        record = json.loads((folder / MANIFEST_NAME).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and {"format_version", "components"} <= record.keys() else None
 
 
 def _paths(value: object) -> Iterator[str]:

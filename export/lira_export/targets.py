@@ -45,5 +45,6 @@ def make_target(name: TargetName, ios: int = USUAL_IOS) -> "Target":
         if (error.name or "lira").startswith("lira"):  # our own mistake, not a missing extra
             raise
         raise BadInput(
-            f"{error.name} is not installed, which --target {name} needs: pip install '.[{name}]' -c constraints.txt."
+            f"{error.name} is not installed, which --target {name} needs: pip install '.[{name}]' -c constraints.txt.",
+            "not_installed",
         ) from error

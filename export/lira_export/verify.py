@@ -50,7 +50,7 @@ def _inventory(target: TargetName, graph: Graph, directory: Path) -> Inventory:
     try:
         return read(path) if target == "onnx" else read(path, graph.entry)
     except Exception as error:  # the formats' exceptions share no base but Exception
-        raise DamagedBundle(f"{graph.path} cannot be read: {first_line_of(error)}") from error
+        raise DamagedBundle(f"{graph.path} cannot be read: {first_line_of(error)}", "graph_refused") from error
 
 
 class Eager:

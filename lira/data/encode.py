@@ -1,12 +1,13 @@
 """`lira-encode`: pictures with captions -> a folder of encoded data, which `lira-train` reads."""
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from lira_runtime import events
+from lira_runtime.commands import version_option
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
 
 if TYPE_CHECKING:
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 OUT = click.Path(path_type=Path, file_okay=False)
 SHARE = click.FloatRange(0, 1)
+
+
+class Encoded(events.Result, frozen=True, kw_only=True, tag="result"):
+    """What the folder holds: samples in shards; pictures that were skipped, and captions that were cut."""
+
+    command: Literal["lira-encode"] = "lira-encode"
+    out: str
+    samples: int
+    shards: int
+    skipped: int
+    cut: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +64,8 @@ class Wanted:
 @click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Write shards together.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--out", type=OUT, required=True, help="Folder to write to, or to go on with.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object on stdout; progress and warnings as JSON lines on stderr."
-)
+@click.option("--json", "as_json", is_flag=True, help=events.JSON_HELP)
+@version_option("lira-encode")
 def command(
     scenes: bool,
     latent: str,
@@ -71,7 +82,6 @@ def command(
     **wanted: object,
 ) -> None:
     """Encode pictures and captions once, for training; started again, it writes the shards that are missing."""
-    import msgspec
     import torch
 
     from lira.data.encoding import encode_folder
@@ -87,7 +97,8 @@ def command(
     with Progress(len(source), "encode", json=as_json) as progress:
         done = encode_folder(source, encoders, out, shard_size, batch, progress, processes)
     if as_json:
-        click.echo(json.dumps({"event": "result", "out": str(out), **msgspec.to_builtins(done)}))
+        counts = {name: getattr(done, name) for name in ("samples", "shards", "skipped", "cut")}
+        events.emit(Encoded(out=str(out), **counts))
     else:
         cut = f"{done.cut} captions cut to {TOKENS} tokens"
         click.echo(f"{out}: {done.samples} samples in {done.shards} shards, {done.skipped} skipped, {cut}")

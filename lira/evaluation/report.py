@@ -96,6 +96,17 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def accuracy_summary(accuracy: Accuracy) -> dict[str, Any]:
+    """A judge's accuracy as plain values, the most frequent confusion first."""
+    return {
+        "shares": {name: {"value": s.value, **asdict(s)} for name, s in accuracy.shares.items()},
+        "confused": [
+            {"shown": shown, "read": read, "times": times} for (shown, read), times in accuracy.confused.most_common()
+        ],
+        "backgrounds": accuracy.backgrounds.tolist(),
+    }
+
+
 def accuracy_table(accuracy: Accuracy, most_confused: int = 10) -> str:
     """A judge's accuracy on held-out real scenes, its most confused things, and its backgrounds."""
     lines = [f"judge on {accuracy.shares['all'].count} held-out real scenes; per cent right, 95 % interval"]

@@ -1,14 +1,19 @@
 """`lira-train`: one subcommand for each thing that is trained, in the order in which the demo's are run."""
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import msgspec
 
+from lira_runtime import events
+from lira_runtime.commands import version_option
+from lira_runtime.completion import complete_names
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
 
 if TYPE_CHECKING:
@@ -17,14 +22,22 @@ if TYPE_CHECKING:
 FOLDER = click.Path(path_type=Path)
 OUT = click.Path(path_type=Path, file_okay=False)
 cache_option = click.option("--cache", type=FOLDER, help="Folder for copies of what is remote.")
+json_option = click.option("--json", is_flag=True, help=events.JSON_HELP)
 RUN_OPTIONS = (
     click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Another value in the recipe."),
-    click.option("--json", is_flag=True, help="JSON lines on stderr."),
+    json_option,
     click.option("--tensorboard", is_flag=True, help="Write TensorBoard's files to OUT/tensorboard."),
     click.option("--out", type=OUT, required=True, help="Folder for the state and the weights."),
     click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True),
     click.option("--resume", is_flag=True, help="Go on from the state in --out, or start where it holds none yet."),
 )
+
+
+class Trained(events.Result, frozen=True, kw_only=True, tag="result"):
+    """The run is complete, and its weights are in the folder; or the plot of a curve is there."""
+
+    command: Literal["lira-train"] = "lira-train"
+    out: str
 
 
 @dataclass(frozen=True)
@@ -65,9 +78,13 @@ def run_options(default_recipe: str | None) -> Callable[[Callable[..., None]], C
 
             torch.set_num_threads(threads)
             function(Run(recipe_name, default_recipe, overrides, json, tensorboard, out, resume), **own)
+            if json:
+                _say_done(out)
 
         usual = f"default: {default_recipe}, or with --resume" if default_recipe else "--resume takes"
-        recipe = click.option("--recipe", "recipe_name", help=f"A name or a .toml file; {usual} the stored one.")
+        known = complete_names(_recipes)
+        text = f"A name or a .toml file; {usual} the stored one."
+        recipe = click.option("--recipe", "recipe_name", shell_complete=known, help=text)
         for option in (*reversed(RUN_OPTIONS), recipe):
             called = option(called)
         return called
@@ -75,7 +92,18 @@ def run_options(default_recipe: str | None) -> Callable[[Callable[..., None]], C
     return given
 
 
+def _recipes() -> list[str]:
+    return sorted(path.name.removesuffix(".toml") for path in (resources.files("lira") / "recipes").iterdir())
+
+
+def _say_done(out: Path) -> None:
+    """Once, where several processes share the run."""
+    if os.environ.get("RANK", "0") == "0":
+        events.emit(Trained(out=str(out)))
+
+
 @click.group(epilog=EXIT_CODES_HELP, no_args_is_help=False)
+@version_option("lira-train")
 def command() -> None:
     """Train the parts of LiRA; every run can be stopped at any time and resumed."""
 
@@ -197,11 +225,14 @@ def constant_command(run: Run, denoiser: Path, data: str, cache: Path | None, st
 @command.command("curve")
 @click.argument("curve", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="The PNG to write.")
-def curve_command(curve: Path, out: Path) -> None:
+@json_option
+def curve_command(curve: Path, out: Path, json: bool) -> None:
     """Plot the curve.jsonl that a run wrote."""
     from lira.training.curve import plot_curve
 
     plot_curve(curve, out)
+    if json:
+        _say_done(out)
 
 
 main = cli_guard(command)

@@ -1,22 +1,22 @@
-"""Watching a run: a bar on a terminal, plain lines in a pipe, JSON lines for programs; the curve; TensorBoard.
+"""Watching a run: a bar on a terminal, plain lines in a pipe, events for programs; the curve; TensorBoard.
 
 OUT/curve.jsonl has one line a step: {"step", "loss", "rate", "images_per_second", "seconds"} and the terms of the loss,
-where step counts from 1, losses are means over the global batch and seconds is training time over all runs. For
-programs, a line has {"event": "train"} and the same, {"event": "held_out", "step"} and what was measured,
-{"event": "result"} and what a finished run has come to, or {"event": "interrupted", "saved_step", "out"}.
+where step counts from 1, losses are means over the global batch and seconds is training time over all runs. Programs
+get the events `train`, `held_out` and `interrupted`.
 """
 
 import json
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from lira.training.state import TrainingState
+from lira_runtime import events
 from lira_runtime.errors import BadInput
 from lira_runtime.files import atomic_write
 from lira_runtime.progress import Progress
@@ -30,7 +30,7 @@ class View:
     """How a run is shown."""
 
     json: bool = False
-    """JSON lines on stderr instead of a bar or plain lines."""
+    """Events on stdout instead of a bar or plain lines."""
     tensorboard: bool = False
     """Also write TensorBoard's event files."""
     decoder: Path | None = None
@@ -86,16 +86,16 @@ class Watch:
     def held_out(self, step: int, figures: Mapping[str, float]) -> None:
         """Show what was measured on held-out data after `step` steps."""
         if self._view.json:
-            self._say(json.dumps({"event": "held_out", "step": step, **figures}))
+            events.emit(events.HeldOut(step=step, figures=dict(figures)))
         else:
             self._progress.break_line()
             self._say(f"step {step}/{self._steps}  held out: {_listed(figures)}")
         self._to_board(step, {f"held_out/{name}": value for name, value in figures.items()})
 
     def result(self, sentence: str, figures: Mapping[str, float]) -> None:
-        """Tell what a finished run has come to: a sentence on stdout, for programs the figures as an event."""
+        """Tell what a finished run has come to: a sentence on stdout, for programs figures of held-out data."""
         if self._view.json:
-            self._say(json.dumps({"event": "result", **figures}))
+            events.emit(events.HeldOut(step=self._state.step, figures=dict(figures)))
         else:
             self._progress.close()
             print(sentence, flush=True)
@@ -103,7 +103,7 @@ class Watch:
     def _interrupted(self) -> None:
         saved = self._state.saved_step
         if self._view.json:
-            self._say(json.dumps({"event": "interrupted", "saved_step": saved, "out": str(self._out)}))
+            events.emit(events.Interrupted(saved_step=saved, out=str(self._out)))
         else:
             self._progress.close()
             what = "no step is saved yet" if saved is None else f"step {saved} is saved"
@@ -112,8 +112,7 @@ class Watch:
     def _show(self, point: dict[str, Any], terms: list[str], remaining: float) -> None:
         note = f"{_listed({name: point[name] for name in terms})}, {point['images_per_second']:.1f} images/s"
         if self._view.json:
-            record = {"event": "train", **point, "steps": self._steps, "eta_seconds": round(remaining)}
-            self._say(json.dumps(record))
+            events.emit(_event(point, terms, self._steps, round(remaining)))
         elif sys.stderr.isatty():
             self._progress.update(point["step"], f"{note}, {_duration(remaining)} left")
         else:
@@ -141,6 +140,18 @@ class Watch:
         self._curve.close()
         if self._board:
             self._board.close()
+
+
+def _event(point: Mapping[str, Any], terms: Sequence[str], steps: int, eta_seconds: int) -> events.TrainingStep:
+    return events.TrainingStep(
+        step=point["step"],
+        steps=steps,
+        terms={name: point[name] for name in terms},
+        rate=point["rate"],
+        images_per_second=point["images_per_second"],
+        seconds=point["seconds"],
+        eta_seconds=eta_seconds,
+    )
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:

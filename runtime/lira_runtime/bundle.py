@@ -37,9 +37,9 @@ class Bundle:
         """
         path = Path(directory)
         if not path.exists():
-            raise BadInput(f"there is no bundle at {path}.")
+            raise BadInput(f"there is no bundle at {path}.", "no_bundle")
         if not path.is_dir():
-            raise BadInput(f"{path} is not a bundle: a bundle is a directory.")
+            raise BadInput(f"{path} is not a bundle: a bundle is a directory.", "no_bundle")
         data = manifest_module.read(path)
         manifest = manifest_module.parse(data)
         digest = hashlib.sha256(data).hexdigest()
@@ -47,7 +47,7 @@ class Bundle:
         has_hash = known.has_hash if known else read_hash if hashes == "read" else _any_hash
         for entry in manifest.files():
             if fault := file_fault(path, entry, has_hash):
-                raise DamagedBundle(fault.sentence)
+                raise DamagedBundle(fault.sentence, fault.code)
         if known:
             known.save()
         return cls(path, manifest, digest)
@@ -107,5 +107,5 @@ def read_tensor(directory: Path, entry: TensorFile) -> NDArray[np.float32]:
     """Read a tensor that lies in a bundle's directory; raises DamagedBundle where it is not finite."""
     values = np.fromfile(directory / entry.path, dtype="<f4").astype(np.float32).reshape(entry.shape)
     if not np.isfinite(values).all():
-        raise DamagedBundle(f"{entry.path} holds values that are not finite numbers.")
+        raise DamagedBundle(f"{entry.path} holds values that are not finite numbers.", "tensor_not_finite")
     return values

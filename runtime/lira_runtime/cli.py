@@ -1,22 +1,27 @@
 """`lira-generate`: a bundle and a prompt in, a PNG out."""
 
-import json
 import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import click
+from msgspec import Struct
 
+from lira_runtime import events
 from lira_runtime.backends.choose import backend_for
 from lira_runtime.backends.kept import KeptGraphs
-from lira_runtime.backends.session import MAX_THREADS, SessionSettings
+from lira_runtime.backends.limits import MAX_THREADS
+from lira_runtime.backends.session import SessionSettings
 from lira_runtime.bundle import Bundle
+from lira_runtime.commands import version_option
+from lira_runtime.completion import complete_bundle
 from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
-from lira_runtime.files import check_outputs, sha256_of
+from lira_runtime.files import check_outputs, check_png_name, sha256_of
 from lira_runtime.image import read_picture, write_png
 from lira_runtime.manifest import WEIGHTS_MODES, WeightsMode
-from lira_runtime.memory.meter import process_peak_bytes
+from lira_runtime.memory.meter import Source, process_peak_bytes
 from lira_runtime.noise import SEED_LIMIT
 from lira_runtime.pipeline import (
     USUAL_STRENGTH,
@@ -33,7 +38,24 @@ from lira_runtime.progress import Progress
 from lira_runtime.sampler import MAX_GUIDANCE, MAX_STEPS, METHODS
 from lira_runtime.trust.opening import NO_VERIFY_HELP, open_to_run
 
-MIB = 1 << 20
+
+class Stage(Struct, frozen=True):
+    """Seconds, and peak resident bytes of the whole process."""
+
+    seconds: float
+    peak_bytes: int
+
+
+class Generated(events.Result, frozen=True, kw_only=True, tag="result"):
+    """A picture is written. seconds: of all stages, loading included; peak_bytes: of the process so far."""
+
+    command: Literal["lira-generate"] = "lira-generate"
+    file: str
+    seed: int
+    seconds: float
+    peak_bytes: int
+    peak_source: Source
+    stages: dict[str, Stage]
 
 
 @dataclass
@@ -57,7 +79,7 @@ class Run:
 
 @cli_guard
 @click.command(epilog=EXIT_CODES_HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path), shell_complete=complete_bundle)
 @click.argument("prompt")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="PNG file to write.")
 @click.option("--seed", type=click.IntRange(0, SEED_LIMIT - 1), default=0, show_default=True, help="Noise seed.")
@@ -85,7 +107,8 @@ class Run:
 @click.option("--keep-loaded", is_flag=True, help="Keep every component in memory until the end.")
 @click.option("--no-verify", is_flag=True, help=NO_VERIFY_HELP)
 @click.option("--public-key", type=click.Path(path_type=Path), help="Key, in PEM, that must have signed the bundle.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress as JSON lines on stderr.")
+@click.option("--json", "as_json", is_flag=True, help=events.JSON_HELP)
+@version_option("lira-generate")
 def main(
     bundle_path: Path,
     prompt: str,
@@ -108,6 +131,7 @@ def main(
 ) -> None:
     """Draw PROMPT with the bundle in the directory BUNDLE."""
     check_outputs([out], [bundle_path])
+    check_png_name(out)
     bundle = open_to_run(bundle_path, no_verify, as_json, public_key)
     session = SessionSettings(threads, spinning, weights or bundle.manifest.weights)
     make = partial(backend_for, bundle.manifest.target, session)
@@ -123,13 +147,18 @@ def main(
             _record(run, event, progress)
     assert run.image is not None, "the pipeline ends with ImageReady"
     write_png(out, run.image.image, _png_texts(settings, bundle, image))
-    print(_json_line(out, run, settings) if as_json else _table(out, run))
+    if as_json:
+        events.emit(_result(out, run, settings))
+    else:
+        print(_table(out, run))
 
 
 def _say_cut(event: PromptCut, as_json: bool) -> None:
+    if as_json:
+        events.emit(events.PromptCut(dropped=event.dropped))
+        return
     sentence = f"notice: the prompt is too long; this has no effect: {event.dropped!r}"
-    record = json.dumps({"event": "prompt_cut", "dropped": event.dropped})
-    print(record if as_json else sentence, file=sys.stderr, flush=True)
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def _record(run: Run, event: Event, progress: Progress) -> None:
@@ -154,23 +183,21 @@ def _png_texts(settings: Settings, bundle: Bundle, image: Path | None) -> dict[s
     }
 
 
-def _json_line(out: Path, run: Run, settings: Settings) -> str:
-    stages = {stage.stage: {"seconds": round(stage.seconds, 4), "peak_bytes": stage.peak_bytes} for stage in run.stages}
-    result = {
-        "file": str(out),
-        "seed": settings.seed,
-        "seconds": round(run.seconds, 4),
-        "peak_bytes": run.peak_bytes,
-        "peak_source": run.stages[-1].source,
-        "stages": stages,
-    }
-    return json.dumps(result)
+def _result(out: Path, run: Run, settings: Settings) -> Generated:
+    return Generated(
+        file=str(out),
+        seed=settings.seed,
+        seconds=round(run.seconds, 4),
+        peak_bytes=run.peak_bytes,
+        peak_source=run.stages[-1].source,
+        stages={stage.stage: Stage(round(stage.seconds, 4), stage.peak_bytes) for stage in run.stages},
+    )
 
 
 def _table(out: Path, run: Run) -> str:
-    rows = [f"{'stage':<14}{'seconds':>10}{'peak MiB':>12}"]
-    rows += [f"{s.stage:<14}{s.seconds:>10.2f}{s.peak_bytes / MIB:>12.1f}" for s in run.stages]
-    rows.append(f"{'all':<14}{run.seconds:>10.2f}{run.peak_bytes / MIB:>12.1f}")
+    rows = [f"{'stage':<14}{'seconds':>10}{'peak MB':>12}"]
+    rows += [f"{s.stage:<14}{s.seconds:>10.2f}{s.peak_bytes / 1e6:>12.1f}" for s in run.stages]
+    rows.append(f"{'all':<14}{run.seconds:>10.2f}{run.peak_bytes / 1e6:>12.1f}")
     return "\n".join([*rows, f"resident memory of the whole process, by {run.stages[-1].source}", f"wrote {out}"])
 
 

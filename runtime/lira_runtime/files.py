@@ -14,6 +14,7 @@ from lira_runtime.swap import ASIDE_SUFFIX, bring_back, fsync, swap_in
 
 MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.json.sig"
+OTHER_PICTURES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".svg", ".pdf")
 _CHUNK_BYTES = 1 << 20
 _PART_PREFIX, _PART_SUFFIX = ".lira-", ".part"
 _NAME_BYTES = 200
@@ -106,8 +107,23 @@ def check_writable_file(goal: Path) -> None:
         raise BadInput(f"{goal} is not an ordinary file, so it cannot be replaced.")
     if not goal.parent.is_dir():
         raise BadInput(f"the folder {goal.parent} does not exist; create it first.")
-    if not os.access(goal.parent, os.W_OK | os.X_OK):
-        raise BadInput(f"the folder {goal.parent} cannot be written to.")
+    check_writable_folder(goal.parent)
+
+
+def check_writable_folder(folder: Path) -> None:
+    """Raise BadInput unless a file can be made in an existing folder; permissions alone do not tell."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix=_PART_PREFIX, suffix=_PART_SUFFIX, dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BadInput(f"the folder {folder} cannot be written to: {reason}.", "not_writable") from error
+
+
+def check_png_name(goal: Path) -> None:
+    """Raise BadInput where a name says another format of pictures than PNG, which is what is written."""
+    if goal.suffix.lower() in OTHER_PICTURES:
+        raise BadInput(f"{goal} would hold a PNG; give it a name that ends in .png.")
 
 
 def check_outputs(goals: Sequence[Path | None], bundles: Sequence[Path]) -> None:
@@ -126,17 +142,16 @@ def check_replaceable_directory(goal: Path, overwrite: bool) -> None:
     """Raise BadInput when `goal` exists and is neither an empty directory nor a bundle we may overwrite."""
     if goal.is_symlink() or (goal.exists() and not goal.is_dir()):
         raise BadInput(f"{goal} exists and is not a directory.")
-    for ancestor in goal.parents:
-        if ancestor.exists():
-            if not ancestor.is_dir():
-                raise BadInput(f"{ancestor} is not a directory, so {goal} cannot be created.")
-            break
+    above = next((ancestor for ancestor in goal.parents if ancestor.exists()), goal)
+    if not above.is_dir():
+        raise BadInput(f"{above} is not a directory, so {goal} cannot be created.")
+    check_writable_folder(above)
     if not goal.is_dir() or not any(goal.iterdir()):
         return
     if not (goal / MANIFEST_NAME).is_file():
-        raise BadInput(f"{goal} is not empty and is not a bundle; choose another place.")
+        raise BadInput(f"{goal} is not empty and is not a bundle; choose another place.", "exists")
     if not overwrite:
-        raise BadInput(f"{goal} already holds a bundle; choose another place or ask to overwrite it.")
+        raise BadInput(f"{goal} already holds a bundle; choose another place or ask to overwrite it.", "exists")
 
 
 def _prefix(goal: Path) -> str:

@@ -19,6 +19,7 @@ from lira_runtime.errors import cli_guard
 from lira_runtime.manifest import Graph
 from lira_runtime.memory.meter import PeakMeter, release
 from lira_runtime.memory.reading import Reading, read
+from lira_runtime.orphan import end_with_parent
 
 
 class StageRun(Struct, frozen=True):
@@ -90,4 +91,5 @@ def _now() -> Reading:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     cli_guard(main)()

@@ -81,11 +81,15 @@ def read(directory: str | os.PathLike[str]) -> bytes:
     """Read the bytes of a bundle's manifest; raises DamagedBundle where there is none, a link, or something else."""
     path = Path(directory) / MANIFEST_NAME
     if path.is_symlink():
-        raise DamagedBundle(f"{MANIFEST_NAME} of the bundle {directory} is a link, which may point outside of it.")
+        sentence = f"{MANIFEST_NAME} of the bundle {directory} is a link, which may point outside of it."
+        raise DamagedBundle(sentence, "link")
     if not path.is_file():
-        raise DamagedBundle(f"{directory} holds no {MANIFEST_NAME}, so it is not a complete bundle.")
+        raise DamagedBundle(
+            f"{directory} holds no {MANIFEST_NAME}, so it is not a complete bundle.", "manifest_missing"
+        )
     if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise DamagedBundle(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes, so it is not a manifest.")
+        too_large = f"{path} is larger than {MAX_MANIFEST_BYTES} bytes, so it is not a manifest."
+        raise DamagedBundle(too_large, "manifest_unreadable")
     return path.read_bytes()
 
 
@@ -93,7 +97,9 @@ def parse(data: bytes) -> Manifest:
     """Decode a manifest's file and compare it with its own checksum; raises DamagedBundle with one sentence."""
     manifest = decode(data)
     if manifest.checksum is None or manifest.checksum != _checksum(data, manifest.checksum):
-        raise DamagedBundle(f"{MANIFEST_NAME} does not have the checksum that it says: it was altered.")
+        raise DamagedBundle(
+            f"{MANIFEST_NAME} does not have the checksum that it says: it was altered.", "manifest_checksum"
+        )
     return msgspec.structs.replace(manifest, checksum=None)
 
 
@@ -110,11 +116,12 @@ def decode(data: bytes) -> Manifest:
         if version != FORMAT_VERSION:
             hint = "export the bundle again" if version < FORMAT_VERSION else "a newer LiRA wrote it"
             raise DamagedBundle(
-                f"the manifest has format version {version}, but this LiRA reads {FORMAT_VERSION}: {hint}."
+                f"the manifest has format version {version}, but this LiRA reads {FORMAT_VERSION}: {hint}.",
+                "manifest_version",
             )
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DamagedBundle(f"the manifest cannot be read: {error}.") from error
+        raise DamagedBundle(f"the manifest cannot be read: {error}.", "manifest_unreadable") from error
     validate(manifest)
     return manifest
 
@@ -138,18 +145,18 @@ def validate(manifest: Manifest) -> None:
         _check_relative(entry.path)
     paths = [entry.path for entry in manifest.files()]
     if len(set(paths)) != len(paths) or {MANIFEST_NAME, SIGNATURE_NAME} & set(paths):
-        raise DamagedBundle("the manifest lists one file twice.")
+        raise _inconsistent("the manifest lists one file twice.")
     names = [component.name for component in manifest.components]
     if len(set(names)) != len(names):
-        raise DamagedBundle("the manifest lists one component twice.")
+        raise _inconsistent("the manifest lists one component twice.")
     if not manifest.partial and not set(names) >= set(COMPONENTS):
         missing = ", ".join(sorted(set(COMPONENTS) - set(names)))
-        raise DamagedBundle(f"the manifest lacks the component {missing} and does not say that it is partial.")
+        raise _inconsistent(f"the manifest lacks the component {missing} and does not say that it is partial.")
     if len(set(manifest.resolutions)) != len(manifest.resolutions):
-        raise DamagedBundle("the manifest lists one resolution twice.")
+        raise _inconsistent("the manifest lists one resolution twice.")
     for resolution in manifest.resolutions:
         if resolution % manifest.latent.scale:
-            raise DamagedBundle(f"{resolution} px is not a multiple of the latent scale {manifest.latent.scale}.")
+            raise _inconsistent(f"{resolution} px is not a multiple of the latent scale {manifest.latent.scale}.")
     d_text = _text_width(manifest)
     for component in manifest.components:
         _check_component(manifest, component, d_text)
@@ -166,33 +173,37 @@ def _check_component(manifest: Manifest, component: Component, d_text: int) -> N
     """One graph for every resolution, or one for all; each opens a file of the component, with LiRA's tensors."""
     wanted = (None,) if component.name == TEXT_ENCODER else manifest.resolutions
     if tuple(graph.resolution for graph in component.graphs) != wanted:
-        raise DamagedBundle(f"the graphs of {component.name} are not those of the bundle's resolutions.")
+        raise _inconsistent(f"the graphs of {component.name} are not those of the bundle's resolutions.")
     for graph in component.graphs:
         inside = f"{graph.path}/"
         if not any(entry.path == graph.path or entry.path.startswith(inside) for entry in component.files):
-            raise DamagedBundle(f"{component.name} opens {graph.path!r}, which is none of its files.")
+            raise _inconsistent(f"{component.name} opens {graph.path!r}, which is none of its files.")
         shape = manifest.latent_shape(graph.resolution or manifest.resolutions[0])
         tensors = interface(shape, manifest.latent.scale, d_text)[component.name]
         if (graph.inputs, graph.outputs) != tensors:
-            raise DamagedBundle(f"the tensors of {component.name} are not those of a LiRA {component.name}.")
+            raise _inconsistent(f"the tensors of {component.name} are not those of a LiRA {component.name}.")
         golden, count = graph.golden, golden_count(graph.outputs[0])
         if golden is not None and (golden.shape, golden.bytes) != ((count,), 4 * count):
-            raise DamagedBundle(f"the golden output of {component.name} does not have the shape of a golden output.")
+            raise _inconsistent(f"the golden output of {component.name} does not have the shape of a golden output.")
 
 
 def _check_empty_prompt(manifest: Manifest, d_text: int) -> None:
     empty = manifest.empty_prompt
     if empty is None:
         if not manifest.partial:
-            raise DamagedBundle("the manifest lacks the text states of the empty prompt.")
+            raise _inconsistent("the manifest lacks the text states of the empty prompt.")
     elif empty.shape != (1, PROMPT_TOKENS, d_text) or empty.bytes != 4 * math.prod(empty.shape):
-        raise DamagedBundle("the text states of the empty prompt do not have the text encoder's shape.")
+        raise _inconsistent("the text states of the empty prompt do not have the text encoder's shape.")
+
+
+def _inconsistent(sentence: str) -> DamagedBundle:
+    return DamagedBundle(sentence, "manifest_inconsistent")
 
 
 def _check_relative(path: str) -> None:
     parts = path.split("/")
     if "\\" in path or ":" in path or not path.isprintable() or any(part in ("", ".", "..") for part in parts):
-        raise DamagedBundle(f"the manifest names the unsafe path {path!r}.")
+        raise DamagedBundle(f"the manifest names the unsafe path {path!r}.", "manifest_path")
 
 
 def json_schema() -> bytes:

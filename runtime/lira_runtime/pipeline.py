@@ -254,7 +254,9 @@ class Pipeline:
         outputs = self._backend.run(inputs)
         for name, value in outputs.items():
             if not np.isfinite(value).all():
-                raise ParityLost(f"the {component} returned {name} with values that are not finite numbers.")
+                raise ParityLost(
+                    f"the {component} returned {name} with values that are not finite numbers.", "not_finite"
+                )
         return outputs
 
 

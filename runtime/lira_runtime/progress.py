@@ -1,10 +1,11 @@
-"""Progress on stderr: a bar on a terminal, plain lines in a pipe, JSON lines for programs."""
+"""Progress: on stderr a bar on a terminal and plain lines in a pipe; for programs events on stdout."""
 
-import json as json_module
 import sys
 import time
 from types import TracebackType
 from typing import Self, TextIO
+
+from lira_runtime import events
 
 _BAR_CELLS = 28
 _PLAIN_EVERY = 0.25  # share of the total between two plain lines
@@ -13,9 +14,8 @@ _PLAIN_EVERY = 0.25  # share of the total between two plain lines
 class Progress:
     """Counts `total` units of work under one label.
 
-    With json=True every update is one JSON object a line:
-    {"event": "progress", "label": str, "done": int, "total": int, "seconds": float, "note": str}.
-    Use as a context manager, or call close(); a total below 1 shows only the label.
+    With json=True every update is an event `progress`, and every warning a `note`. Use as a context manager, or call
+    close(); a total below 1 shows only the label.
     """
 
     def __init__(self, total: int, label: str, json: bool = False, stream: TextIO | None = None) -> None:
@@ -23,7 +23,7 @@ class Progress:
         self.label = label
         self.done = 0
         self._json = json
-        self._stream = stream if stream is not None else sys.stderr
+        self._stream = stream if stream is not None else sys.stdout if json else sys.stderr
         self._bar = not json and self._stream.isatty()
         self._start = time.monotonic()
         self._last_plain = -1.0
@@ -38,18 +38,21 @@ class Progress:
         self.done = min(done, self.total) if self.total else done
         seconds = time.monotonic() - self._start
         if self._json:
-            record = {"event": "progress", "label": self.label, "done": self.done, "total": self.total}
-            self._say(json_module.dumps({**record, "seconds": round(seconds, 3), "note": note}) + "\n")
+            rounded = round(seconds, 3)
+            update = events.Progress(label=self.label, done=self.done, total=self.total, seconds=rounded, note=note)
+            events.emit(update, self._stream)
         elif self._bar:
             self._say("\r\x1b[2K" + self._line(seconds, note))
         elif self._plain_is_due():
             self._say(self._plain_line(seconds, note))
 
     def warn(self, sentence: str) -> None:
-        """Show a warning on a line of its own; with json=True as {"event": "warning", "text": str}."""
-        line = json_module.dumps({"event": "warning", "text": sentence}) if self._json else f"warning: {sentence}"
+        """Show a warning on a line of its own."""
+        if self._json:
+            events.emit(events.Note(text=sentence, level="warning"), self._stream)
+            return
         self.break_line()
-        self._say(line + "\n")
+        self._say(f"warning: {sentence}\n")
 
     def break_line(self) -> None:
         """Clear the bar, where there is one, for a line of other text; the next update draws it again."""

@@ -95,9 +95,11 @@ class ClipTokenizer:
         except (
             BaseException
         ) as error:  # the library raises bare Exception for every cause, and panics with no Exception
-            raise DamagedBundle(f"{path} is not a tokenizer file: {error}.") from error
+            raise DamagedBundle(f"{path} is not a tokenizer file: {error}.", "tokenizer_unreadable") from error
         if (backend.token_to_id(START_TEXT), backend.token_to_id(END_TEXT)) != (START_ID, END_ID):
-            raise DamagedBundle(f"{path} is not a CLIP tokenizer: its start and end tokens are elsewhere.")
+            raise DamagedBundle(
+                f"{path} is not a CLIP tokenizer: its start and end tokens are elsewhere.", "tokenizer_unreadable"
+            )
         return cls(backend)
 
     def save(self, path: str | os.PathLike[str]) -> None:

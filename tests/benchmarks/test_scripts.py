@@ -1,6 +1,5 @@
 """Every script's core on nano and tiny peers: it runs, and what it counts agrees with the models' own sizes."""
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from event_lines import read_events
 from msgspec import structs
 from onnx import TensorProto, helper
 from PIL import Image
@@ -132,10 +132,11 @@ def test_profile_of_the_denoiser_finds_its_integer_products(nano: Case):
     assert op_profile.totals(rows)["integer GEMMs ms"] > 0
 
 
-def test_a_report_is_a_table_or_one_json_object(capsys: pytest.CaptureFixture[str]):
+def test_a_report_is_a_table_or_one_event(capsys: pytest.CaptureFixture[str]):
     rows = [{"tokens": 16, "ms": 1.25, "peer": None}]
     report.show_rows("title", rows, {"ceiling": 2.0}, as_json=True)
-    assert json.loads(capsys.readouterr().out) == {"title": "title", "rows": rows, "ceiling": 2.0}
+    (found,) = read_events(capsys.readouterr().out)
+    assert (found["title"], found["rows"], found["figures"]) == ("title", rows, {"ceiling": 2.0})
     report.show_rows("title", rows, {"ceiling": 2.0}, as_json=False)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [["title"], ["ceiling", "2.00"], ["tokens", "ms", "peer"], ["16", "1.2", "-"]]

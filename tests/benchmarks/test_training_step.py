@@ -71,5 +71,5 @@ def test_measure_compares_the_medians_and_main_prints_one_object(
     found = json.loads(capsys.readouterr().out)
     assert [row["network"] for row in found["rows"]] == ["LiRA", "SANA", "DiT"]
     assert [row["images/s"] for row in found["rows"]] == pytest.approx([2, 1, 2 / 3])
-    assert found["SANA step / LiRA step"] == 2 and found["DiT step / LiRA step"] == 3
+    assert found["figures"]["SANA step / LiRA step"] == 2 and found["figures"]["DiT step / LiRA step"] == 3
     assert "64 tokens" in found["title"] and "bf16" in found["title"]

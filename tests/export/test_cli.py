@@ -1,11 +1,12 @@
 """`lira-export` as a user types it: what it refuses, and that nothing is left behind."""
 
-import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import pytest
+from event_lines import read_events
 
 from lira.checkpoint import save_module, save_tensors
 from lira.sources import WEIGHT_FILES, Models
@@ -54,6 +55,14 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("target", ["onnx", "all"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(target: str, run_export: Run) -> None:
+    start = time.process_time()
+    code, _, err = run_export("--target", target, "--config", "small", "--out", "/proc/bundle")
+    assert code == 2 and is_one_sentence(err, "the folder /proc cannot be written to"), err
+    assert time.process_time() - start < 1
+
+
 def test_a_folder_in_use_is_refused_and_kept(tmp_path: Path, run_export: Run) -> None:
     (tmp_path / "thesis.txt").write_text("three years")
     code, _, err = run_export(*SMALL, "--out", str(tmp_path), "--force")
@@ -92,9 +101,9 @@ def test_a_checkpoint_exports_the_component_asked_for_as_a_partial_bundle(
     arguments = ("--checkpoint", str(checkpoint), "--component", "decoder", "--json", "--out", str(out))
     code, stdout, err = run_export(*SMALL, *arguments)
     assert code == 0 and "NO WEIGHTS" not in err
-    assert {json.loads(line)["event"] for line in err.splitlines()} == {"progress", "component"}
-    result = json.loads(stdout)
-    assert result["event"] == "result" and result["bundle"] == str(out)
+    *before, result = read_events(stdout)
+    assert not err and {each["event"] for each in before} == {"note", "component", "bundle"}
+    assert result["bundles"] == [str(out)] and before[-1]["path"] == str(out) and before[-1]["drift_plot"] is None
     written = Bundle.open(out).manifest
     assert written.partial and [component.name for component in written.components] == ["decoder"]
     assert written.source.weights == "checkpoint"

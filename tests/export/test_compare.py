@@ -1,7 +1,6 @@
 """`lira-compare` as a user types it: what its figures say, that the page stands alone, and what it refuses."""
 
 import base64
-import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from event_lines import read_events
 from PIL import Image
 from toy_bundle import GUIDANCE, METHOD, STEPS, write_toy_bundle
 from toy_reference import toy_steps
@@ -134,7 +134,7 @@ class Page(HTMLParser):
 
 
 def columns_of(out: str) -> dict[str, Any]:
-    return {column["name"]: column for column in json.loads(out)["columns"]}
+    return {column["name"]: column for column in read_events(out)[-1]["columns"]}
 
 
 def test_a_changed_gain_shows_as_the_decibels_that_numpy_finds(compared: Compared) -> None:
@@ -152,7 +152,8 @@ def test_a_changed_gain_shows_as_the_decibels_that_numpy_finds(compared: Compare
 
 
 def test_progress_is_a_json_line_a_step_under_the_name_of_who_draws(compared: Compared) -> None:
-    lines = [json.loads(line) for line in compared.err.splitlines()]
+    *lines, _ = read_events(compared.out)
+    assert not compared.err
     assert [line["note"] for line in lines] == [name for name in COLUMNS for _ in range(STEPS * len(PROMPTS))]
     assert lines[-1]["done"] == lines[-1]["total"] == len(lines)
 
@@ -201,7 +202,7 @@ def test_the_first_bundles_sampler_holds_for_all_and_the_page_says_so(toys: Path
     resave(tmp_path / "other", sampler=manifest.SamplerDefaults(method="euler", steps=9, shift=1.0, guidance=2.0))
     page = tmp_path / "page.html"
     code, out, _ = compare(toys / "plain", tmp_path / "other", "--html", page, "--json", *prompts(PROMPTS[0]))
-    assert code == 0 and json.loads(out)["method"] == METHOD
+    assert code == 0 and read_events(out)[-1]["asked"]["method"] == METHOD
     drawn = columns_of(out)["other"]["drawn"][0]
     assert [drawn["picture_db"], *drawn["drift_db"]] == [200.0] * (STEPS + 1)
     assert "other has other sampler defaults" in " ".join(Page(page.read_text()).text)
@@ -214,7 +215,7 @@ def test_the_eager_model_is_the_reference_that_was_exported(
     settings = ["--steps", 2, "--guidance", 2, "--seed", SEED, "--threads", 1, "--html", page]
     code, out, err = compare(bundle_folder, "--eager", *settings, "--json", *prompts(PROMPTS[0]))
     assert code == 0, err
-    assert json.loads(out)["reference"] == "eager"
+    assert read_events(out)[-1]["reference"] == "eager"
     eager, bundle, _ = Page(page.read_text()).pictures()
     sigmas = shifted_sigmas(2, small_models.sampler.shift)
     (wanted,) = draw_batch(small_models, [PROMPTS[0]], SEED, sigmas, 2.0)

@@ -1,7 +1,6 @@
 """`lira-compare` over the three formats in one run, and its figures from drawings made by hand."""
 
 import base64
-import json
 import re
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from event_lines import read_events
 from PIL import Image
 from toy_bundle import write_toy_bundle
 
@@ -29,7 +29,7 @@ from lira_runtime.sampler import shifted_sigmas
 
 PROMPT, SEED, STEPS, GUIDANCE = "a green bus on a red background", 7, 2, 2.0
 STAGES = ("text_encoder", "denoiser", "decoder")
-MIB = 1 << 20
+MB = 10**6
 
 
 def test_the_three_formats_draw_the_same_picture_side_by_side(
@@ -43,7 +43,7 @@ def test_the_three_formats_draw_the_same_picture_side_by_side(
     elapsed = time.monotonic() - start
     captured = capsys.readouterr()
     assert not ended.value.code, captured.err
-    columns = json.loads(captured.out)["columns"]
+    columns = read_events(captured.out)[-1]["columns"]
     assert [(column["name"], column["format"], column["recipe"]) for column in columns] == [
         (target, target, "int8") for target in TARGETS
     ]
@@ -54,9 +54,9 @@ def test_the_three_formats_draw_the_same_picture_side_by_side(
         assert all(seconds > 0 for seconds in column["seconds"].values())
         assert column["drawn"][0]["seconds"] == pytest.approx(sum(column["seconds"].values()))
         taken += column["drawn"][0]["seconds"]
-        # A process of Python and NumPy has more than 20 MiB, and no mite needs 4 GiB.
-        assert 20 * MIB < column["idle_bytes"] <= min(column["peak_bytes"].values())
-        assert max(column["peak_bytes"].values()) < 4096 * MIB
+        # A process of Python and NumPy has more than 20 MB, and no mite needs 4 GB.
+        assert 20e6 < column["idle_bytes"] <= min(column["peak_bytes"].values())
+        assert max(column["peak_bytes"].values()) < 4e9
     assert taken < elapsed
     models = mites("onnx").models
     (eager,) = draw_batch(replace(models, resolution=32), [PROMPT], SEED, shifted_sigmas(STEPS, 1.0), GUIDANCE)
@@ -71,9 +71,9 @@ def test_the_three_formats_draw_the_same_picture_side_by_side(
 
 
 def drawing(grey: int, *stages: tuple[float, int]) -> Drawing:
-    """One step, whose latent and picture are of one value; seconds and MiB by stage."""
+    """One step, whose latent and picture are of one value; seconds and MB by stage."""
     finished = tuple(
-        StageFinished(name, seconds, mib * MIB, "VmHWM") for name, (seconds, mib) in zip(STAGES, stages, strict=True)
+        StageFinished(name, seconds, mb * MB, "VmHWM") for name, (seconds, mb) in zip(STAGES, stages, strict=True)
     )
     return Drawing((np.full((1, 1, 2, 2), grey / 255, np.float32),), np.full((4, 4, 3), grey, np.uint8), finished)
 
@@ -85,7 +85,7 @@ def column(tmp_path: Path) -> Column:
 
 
 def test_seconds_are_the_median_of_the_prompts_and_memory_is_the_most(column: Column) -> None:
-    reference = Measured(column, (drawing(255, (1, 1), (1, 1), (1, 1)),) * 3, MIB)
+    reference = Measured(column, (drawing(255, (1, 1), (1, 1), (1, 1)),) * 3, MB)
     found = Measured(
         column,
         (
@@ -93,12 +93,12 @@ def test_seconds_are_the_median_of_the_prompts_and_memory_is_the_most(column: Co
             drawing(255, (0.3, 80), (1.0, 99), (0.1, 75)),
             drawing(235, (0.2, 70), (2.0, 95), (0.2, 71)),
         ),
-        50 * MIB,
+        50 * MB,
     )
     figures = figures_of(found, reference)
     assert figures.seconds == pytest.approx({"text_encoder": 0.2, "denoiser": 2.0, "decoder": 0.2})
-    assert figures.peak_bytes == {"text_encoder": 80 * MIB, "denoiser": 99 * MIB, "decoder": 75 * MIB}
-    assert figures.idle_bytes == 50 * MIB
+    assert figures.peak_bytes == {"text_encoder": 80 * MB, "denoiser": 99 * MB, "decoder": 75 * MB}
+    assert figures.idle_bytes == 50 * MB
     assert [each.seconds for each in figures.drawn] == pytest.approx([4.4, 1.4, 2.4])
     ten, twenty = 20 * np.log10(255 / 10), 20 * np.log10(255 / 20)
     assert [each.picture_db for each in figures.drawn] == pytest.approx([ten, 200, twenty])
@@ -106,4 +106,4 @@ def test_seconds_are_the_median_of_the_prompts_and_memory_is_the_most(column: Co
     row = summary_row(figures, is_reference=False)
     assert row[-4:] == (f"{twenty:.1f}", f"{ten:.1f}", "2.40", "99")
     head, _, line = table([figures_of(reference, reference), figures])
-    assert head.split()[-2:] == ["peak", "MiB"] and line.split()[-1] == "99"
+    assert head.split()[-2:] == ["peak", "MB"] and line.split()[-1] == "99"

@@ -1,6 +1,5 @@
 """An interrupted or repeated export makes anew only what changed, and never takes what is damaged."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from event_lines import named, read_events
 
 from lira.sources import Models
 from lira_export.bundle import eager_drawing
@@ -53,10 +53,9 @@ def hashes(bundle: Path) -> dict[str, str]:
     return {entry.path: entry.sha256 for entry in manifest.load(bundle).files()}
 
 
-def reused(err: str) -> list[tuple[str, bool]]:
-    """The components in the order in which they were there, and whether they were before; from --json's stderr."""
-    records = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
-    return [(each["name"], each["reused"]) for each in records if each["event"] == "component"]
+def reused(stdout: str) -> list[tuple[str, bool]]:
+    """The components in the order in which they were there, and whether they were before; of --json."""
+    return [(each["name"], each["reused"]) for each in named(read_events(stdout), "component")]
 
 
 def test_an_export_that_was_killed_goes_on_where_it_was(bundle_folder: Path, tmp_path: Path, run_export: Run) -> None:
@@ -67,9 +66,9 @@ def test_an_export_that_was_killed_goes_on_where_it_was(bundle_folder: Path, tmp
     assert killed.returncode == -9 and "denoiser: made\n" in killed.stderr, killed.stderr
     left = {path.name.partition(".part")[1] or path.name for path in tmp_path.iterdir()}
     assert left == {".lira-bundle.kept", ".lira-bundle.lock", ".part"}
-    code, _, err = run_export(*SMALL, "--out", str(out), "--json")
+    code, stdout, err = run_export(*SMALL, "--out", str(out), "--json")
     assert code == 0, err
-    assert reused(err) == [("denoiser", True), ("text_encoder", False), ("decoder", False)]
+    assert reused(stdout) == [("denoiser", True), ("text_encoder", False), ("decoder", False)]
     assert hashes(out) == hashes(bundle_folder) and Bundle.open(out).digest
     assert sorted(os.listdir(tmp_path)) == ["bundle", "bundle-drift.png"]
 
@@ -91,13 +90,13 @@ def test_a_changed_recipe_makes_its_components_anew_and_force_all(
     write_copies(bundle_folder, lambda job: written.append(job.name))
     arguments = (*SMALL, *TWO, "--out", str(out), "--json")
     everything = [("denoiser", False), ("text_encoder", False)]
-    assert reused(run_export(*arguments)[2]) == everything
+    assert reused(run_export(*arguments)[1]) == everything
     first = manifest.load(out)
     assert run_export(*arguments)[0] == 2 and len(written) == 2
-    assert reused(run_export(*arguments, "--overwrite")[2]) == [("denoiser", True), ("text_encoder", True)]
+    assert reused(run_export(*arguments, "--overwrite")[1]) == [("denoiser", True), ("text_encoder", True)]
     assert manifest.load(out) == first and len(written) == 2
-    code, _, err = run_export(*arguments, "--overwrite", "--recipe", "int8-dynamic")
-    assert code == 0 and reused(err) == [("denoiser", False), ("text_encoder", True)], err
+    code, stdout, err = run_export(*arguments, "--overwrite", "--recipe", "int8-dynamic")
+    assert code == 0 and reused(stdout) == [("denoiser", False), ("text_encoder", True)], err
     assert written[2:] == ["denoiser"]
     second = Bundle.open(out).manifest.components
     assert {component.recipe for component in second} == {"int8-dynamic"}
@@ -110,8 +109,8 @@ def test_a_changed_recipe_makes_its_components_anew_and_force_all(
             measured_bytes=MEASURED.peak_bytes,
         )
     }
-    code, _, err = run_export(*arguments, "--force", "--recipe", "int8-dynamic")
-    assert code == 0 and reused(err) == everything
+    code, stdout, _ = run_export(*arguments, "--force", "--recipe", "int8-dynamic")
+    assert code == 0 and reused(stdout) == everything
     assert os.listdir(tmp_path) == ["bundle"]
 
 

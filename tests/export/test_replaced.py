@@ -37,6 +37,14 @@ def test_a_manifest_of_something_else_is_no_bundles(text: str, tmp_path: Path) -
     assert (tmp_path / "manifest.json").read_text() == text
 
 
+def test_no_bundle_is_written_into_another(bundle_folder: Path, tmp_path: Path) -> None:
+    for place in (bundle_folder / "inner", bundle_folder / "a" / "b"):
+        with pytest.raises(BadInput, match=f"lies in the bundle {bundle_folder}; choose a place outside of it"):
+            check_replaceable(place, overwrite=True)
+    (tmp_path / "manifest.json").write_text('{"name": "of a web page"}')
+    check_replaceable(tmp_path / "build" / "bundle", overwrite=False)
+
+
 def test_lira_export_leaves_what_is_not_a_bundle(
     tmp_path: Path, run_export: Callable[..., tuple[int, str, str]]
 ) -> None:

@@ -1,6 +1,5 @@
 """`lira-verify` on exports of all three formats."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from event_lines import named, read_events
 from forgery import Checks, failures, rewrite
 
 from lira_export.targets import TARGETS
@@ -40,7 +40,7 @@ def verify(capsys: pytest.CaptureFixture[str], bundle: Path, *flags: str) -> Ver
     with pytest.raises(SystemExit) as stop:
         main([str(bundle), "--json", *flags])
     out, err = capsys.readouterr()
-    return int(stop.value.code or 0), json.loads(out)["checks"], err
+    return int(stop.value.code or 0), named(read_events(out), "check"), err
 
 
 def of(checks: Checks, name: str) -> list[dict[str, Any]]:

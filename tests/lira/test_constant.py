@@ -88,7 +88,8 @@ def test_a_trained_constant_is_better_than_the_mean_it_starts_from(tmp_path: Pat
         "denoiser": weights_digest(load_denoiser(weights))
     }
     told = capsys.readouterr()
-    assert json.loads(told.err.splitlines()[-1]) == {"event": "result", **asdict(found)} and not told.out
+    last = json.loads(told.out.splitlines()[-1])
+    assert last == {"event": "held_out", "step": 20, "figures": asdict(found)} and not told.err
     network = load_denoiser(weights)
     plan = load_tensors(tmp_path / "out" / "reasoning_constant.safetensors")[0]["plan"]
     assert plan.shape == (network.preset.reasoning_width,) and plan.dtype == torch.float16

@@ -241,7 +241,8 @@ def test_a_bad_picture_is_named_and_left_out_and_more_than_one_percent_stop_the_
         pictures.draw(0)
     capsys.readouterr()
     Pictures(Discs(100, bad=(7,)), torch.nn.AvgPool2d(8), 100, seed=0, json=True).draw(0)
-    assert json.loads(capsys.readouterr().err) == {"event": "warning", "text": "skipped: disc 7 is damaged."}
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"event": "note", "text": "skipped: disc 7 is damaged.", "level": "warning"}
 
 
 @pytest.mark.parametrize(

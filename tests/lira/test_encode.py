@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from event_lines import named, read_events
 from PIL import Image
 
 from lira.autoencoder import DemoEncoder, load_encoder
@@ -77,9 +78,8 @@ def test_a_sample_is_what_the_encoders_give_for_its_picture_alone(
 ) -> None:
     out = tmp_path / "out"
     assert run(scene_arguments(weights, emoji_folder, out, "--seed", 3, "--json")) == 0
-    said = capsys.readouterr()
-    assert json.loads(said.out)["samples"] == 24
-    assert [json.loads(line)["done"] for line in said.err.splitlines()][-1] == 24
+    *progress, result = read_events(capsys.readouterr().out)
+    assert result["samples"] == progress[-1]["done"] == 24
     data, source = EncodedData(out), SceneSource(emoji, 24, seed=3)
     image, text = (
         load_encoder(weights / "encoder.safetensors"),
@@ -200,9 +200,9 @@ def test_one_unusable_image_of_a_hundred_is_skipped_two_are_refused(
     assert np.isfinite(data.read(98)[0].numpy()).all()
     two = image_shard(tmp_path / "two.tar", [64] * 98 + [63, 40])
     assert run(arguments(weights, tmp_path / "two", *options, two, "--json")) == 2
-    *lines, error = capsys.readouterr().err.splitlines()
-    assert "2 of 100 pictures cannot be used, more than 1%" in error
-    warnings = [event["text"] for event in map(json.loads, lines) if event["event"] == "warning"]
+    said = capsys.readouterr()
+    assert "2 of 100 pictures cannot be used, more than 1%" in said.err
+    warnings = [each["text"] for each in named(read_events(said.out), "note")]
     assert [text.split()[1] for text in warnings] == ["two.tar:98", "two.tar:99"]
 
 
@@ -350,4 +350,4 @@ def test_captions_beyond_77_tokens_are_counted(
         assert run(arguments(weights, tmp_path / "out", *options)) == 0
         assert "4 samples in 2 shards, 0 skipped, 2 captions cut to 77 tokens" in capsys.readouterr().out
     assert run(arguments(weights, tmp_path / "out", *options, "--json")) == 0
-    assert json.loads(capsys.readouterr().out)["cut"] == 2
+    assert read_events(capsys.readouterr().out)[-1]["cut"] == 2

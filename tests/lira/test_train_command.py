@@ -1,7 +1,6 @@
 """`lira-train` as it is called: a denoiser from encoded data to weights, and data that lie at a URL."""
 
 import io
-import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from event_lines import read_events
 from PIL import Image
 
 from lira.checkpoint import read_metadata
@@ -53,10 +53,11 @@ def write_tar(path: Path, files: dict[str, bytes]) -> None:
 
 
 def lira_train(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, list[str]]:
-    """Exit code and lines of stderr."""
+    """Exit code, and lines of stdout, or of stderr where it failed."""
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in words])
-    return int(ended.value.code or 0), capsys.readouterr().err.splitlines()
+    said, code = capsys.readouterr(), int(ended.value.code or 0)
+    return code, (said.err if code else said.out).splitlines()
 
 
 def test_a_denoiser_is_trained_on_encoded_data_and_goes_on_by_resume_alone(
@@ -67,11 +68,11 @@ def test_a_denoiser_is_trained_on_encoded_data_and_goes_on_by_resume_alone(
     small = ["model.latent=demo", "stages.0.batch=2", "run.log_every=1", "run.bf16=false", "optimiser.warmup_steps=1"]
     overrides = [word for value in (*small, "stages.0.steps=2") for word in ("--set", value)]
     code, lines = lira_train(capsys, *words, "--recipe", "smoke", *overrides)
-    told = [json.loads(line) for line in lines]
-    assert code == 0
+    *told, result = read_events("\n".join(lines))
+    assert code == 0 and (result["command"], result["out"]) == ("lira-train", str(out))
     assert [(line["event"], line["step"], line["steps"]) for line in told] == [("train", 1, 2), ("train", 2, 2)]
     code, lines = lira_train(capsys, *words, "--resume", "--set", "stages.0.steps=3")
-    told = [json.loads(line) for line in lines]
+    *told, _ = read_events("\n".join(lines))
     assert code == 0
     assert [line.get("text") for line in told] == ["stages.0.steps was 2 and is 3 from here on.", None]
     assert (told[1]["event"], told[1]["step"], told[1]["steps"]) == ("train", 3, 3)

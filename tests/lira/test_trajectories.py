@@ -108,9 +108,9 @@ def test_one_chord_alone_is_the_one_of_a_larger_batch() -> None:
     assert torch.equal(one.velocity[0], whole.velocity[4]) and torch.equal(one.text[0], whole.text[4])
 
 
-def test_drawing_tells_programs_its_progress_as_json_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_drawing_tells_programs_its_progress_as_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draw_trajectories(tmp_path, teacher(count=2), SyntheticData("f8c4", 64, 32), seed=3, as_json=True)
-    (line,) = map(json.loads, capsys.readouterr().err.splitlines())
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert (line["event"], line["label"], line["done"], line["total"]) == ("progress", "draw", 2, 2)
 
 

@@ -43,7 +43,8 @@ def test_a_resumed_run_warns_of_the_change_as_a_line_or_as_json(tmp_path: Path, 
     Watch(tmp_path, state, 12, 1).__exit__(None, None, None)
     assert capsys.readouterr().err == "warning: steps was 9 and is 12 from here on.\n"
     Watch(tmp_path, state, 12, 1, View(json=True)).__exit__(None, None, None)
-    assert json.loads(capsys.readouterr().err) == {"event": "warning", "text": "steps was 9 and is 12 from here on."}
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"event": "note", "text": "steps was 9 and is 12 from here on.", "level": "warning"}
 
 
 @pytest.mark.parametrize(
@@ -86,13 +87,13 @@ def test_steps_and_held_out_figures_are_shown_when_due_and_all_steps_are_in_the_
             state.step = step
             watch.record(state, {"loss": step / 8, "pixel": 0.5}, 4)
         watch.held_out(5, {"PSNR in dB": 30.5})
-    *trained, held_out = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [(point["event"], point["step"], point["loss"]) for point in trained] == [
+    *trained, held_out = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(point["event"], point["step"], point["terms"]["loss"]) for point in trained] == [
         ("train", 2, 0.25),
         ("train", 4, 0.5),
         ("train", 5, 0.625),
     ]
-    assert held_out == {"event": "held_out", "step": 5, "PSNR in dB": 30.5}
+    assert held_out == {"event": "held_out", "step": 5, "figures": {"PSNR in dB": 30.5}}
     assert [(point["loss"], point["pixel"], point["rate"]) for point in read_curve(tmp_path / "curve.jsonl")] == [
         (step / 8, 0.5, 0.1) for step in range(1, 6)
     ]
@@ -106,10 +107,10 @@ def test_what_a_decoder_has_come_to_is_a_sentence_on_stdout_or_an_event_alone(tm
         with Watch(tmp_path, state_of(""), 1, 1, view) as watch:
             decoder.finish(untrained, "e", PyramidDistance(), check, tmp_path, watch)
     told = capsys.readouterr()
-    lines, events = told.out.splitlines(), [json.loads(line) for line in told.err.splitlines()]
-    assert [event["event"] for event in events] == ["result"] * 3 and len(lines) == 3
-    for line, event in zip(lines, events, strict=True):
-        assert line.startswith(f"held-out, latent noise {event['latent_noise']}: PSNR {event['PSNR in dB']:.2f} dB")
+    lines, events = told.out.splitlines()[:3], [json.loads(line) for line in told.out.splitlines()[3:]]
+    assert [event["event"] for event in events] == ["held_out"] * 3 and not told.err
+    for line, figures in zip(lines, (event["figures"] for event in events), strict=True):
+        assert line.startswith(f"held-out, latent noise {figures['latent_noise']}: PSNR {figures['PSNR in dB']:.2f} dB")
 
 
 @pytest.mark.parametrize(("saved", "what"), [(4, "step 4 is saved"), (None, "no step is saved yet")])
@@ -119,9 +120,9 @@ def test_an_interrupted_run_says_what_is_saved_and_how_to_go_on(tmp_path: Path, 
     for view in (View(), View(json=True)):
         with pytest.raises(KeyboardInterrupt), Watch(tmp_path, state, 9, 1, view):
             raise KeyboardInterrupt
-    line, event = capsys.readouterr().err.splitlines()
-    assert line == f"{what} in {tmp_path}; --resume goes on."
-    assert json.loads(event) == {"event": "interrupted", "saved_step": saved, "out": str(tmp_path)}
+    told = capsys.readouterr()
+    assert told.err == f"{what} in {tmp_path}; --resume goes on.\n"
+    assert json.loads(told.out) == {"event": "interrupted", "saved_step": saved, "out": str(tmp_path)}
 
 
 def test_speed_and_time_left_are_of_the_last_log_every_steps(
@@ -136,7 +137,7 @@ def test_speed_and_time_left_are_of_the_last_log_every_steps(
             shown.record(state, {"loss": 0.5}, images)
     speeds = [point["images_per_second"] for point in read_curve(tmp_path / "curve.jsonl")]
     assert speeds == pytest.approx([4 / 1, 8 / 4, 12 / 9, 10 / 7], abs=0.005)
-    told = [json.loads(line)["eta_seconds"] for line in capsys.readouterr().err.splitlines()]
+    told = [json.loads(line)["eta_seconds"] for line in capsys.readouterr().out.splitlines()]
     assert told == [8, 7]  # 4 steps at 2 s, 2 at 3.5
 
 

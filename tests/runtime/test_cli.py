@@ -1,4 +1,3 @@
-import json
 import os
 import resource
 import signal
@@ -9,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from event_lines import read_events
 from PIL import Image
 from toy_bundle import GUIDANCE, METHOD, STEPS, write_toy_bundle
 from toy_reference import assert_exact_pixels, toy_image, toy_steps
@@ -85,7 +85,7 @@ def test_it_writes_a_png_that_says_how_it_was_made(
         pixels = np.asarray(image)
     assert_exact_pixels(pixels, toy_image(toy_steps(prompt, 7, 5, 4.0, "euler")[1]))
     table = capsys.readouterr().out
-    for word in ("text_encoder", "denoiser", "decoder", "seconds", "peak MiB", str(out)):
+    for word in ("text_encoder", "denoiser", "decoder", "seconds", "peak MB", str(out)):
         assert word in table
 
 
@@ -119,19 +119,19 @@ def test_a_resolution_of_several_is_drawn_and_another_refused(
         assert image.size == (24, 24)
 
 
-def test_json_is_one_object_on_stdout_and_lines_on_stderr(
+def test_json_is_one_event_a_line_on_stdout(
     toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "apple.png"
     assert run(toy_bundle, "a cat", "--out", out, "--steps", "3", "--json") == 0
     captured = capsys.readouterr()
-    result = json.loads(captured.out)
-    assert captured.out.count("\n") == 1
+    *progress, result = read_events(captured.out)
+    assert not captured.err and result["event"] == "result"
     assert result["file"] == str(out)
     assert set(result["stages"]) == {"text_encoder", "denoiser", "decoder"}
     assert result["peak_bytes"] >= max(stage["peak_bytes"] for stage in result["stages"].values()) > 0
     assert result["seconds"] == pytest.approx(sum(s["seconds"] for s in result["stages"].values()), abs=1e-3)
-    assert [json.loads(line)["done"] for line in captured.err.splitlines()] == [1, 2, 3]
+    assert [each["done"] for each in progress] == [1, 2, 3]
 
 
 def test_a_500_token_prompt_is_one_sentence_and_exit_code_2(
@@ -239,9 +239,9 @@ def test_a_write_that_fails_leaves_the_old_image_and_no_litter(toy_bundle: Path,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16)),
     )
     assert result.returncode == 2
-    *progress, last = result.stderr.splitlines()
-    assert last.startswith("error: ")
-    assert [json.loads(line)["event"] for line in progress] == ["progress"] * STEPS
+    *progress, last = read_events(result.stdout)
+    assert result.stderr == f"error: {last['message']}\n" and last["exit_code"] == 2
+    assert [each["event"] for each in progress] == ["progress"] * STEPS
     assert os.listdir(folder) == ["a.png"]
     assert (folder / "a.png").read_text() == "old"
 
@@ -255,15 +255,16 @@ def test_interrupting_exits_with_130_and_writes_nothing(toy_bundle: Path, tmp_pa
         stderr=subprocess.PIPE,
         bufsize=0,  # readline() below must leave the rest to communicate()
     )
-    assert process.stderr is not None
-    process.stderr.readline()  # a thousand progress lines fill the pipe, so it cannot finish before the signal
+    assert process.stdout is not None
+    first = process.stdout.readline()  # a thousand progress lines fill the pipe, so it cannot finish before the signal
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    *progress, last = stderr.decode().splitlines()
-    assert last == "error: interrupted."
     # click ends the line of a terminal's ^C before it passes the interrupt on: one blank line, in a pipe too.
-    assert {json.loads(line)["event"] for line in progress if line} <= {"progress"}
+    assert stderr.decode().split("\n") == ["", "error: interrupted.", ""]
+    *progress, last = read_events((first + stdout).decode())
+    assert {each["event"] for each in progress} <= {"progress"}
+    assert (last["code"], last["exit_code"]) == ("interrupted", 130)
     assert not out.exists()
 
 

@@ -1,12 +1,12 @@
 """Drawings that start from a picture, on the toy bundle whose image encoder is the exact inverse of its decoder."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from event_lines import read_events
 from PIL import Image
 from test_cli import assert_refused, run
 from test_pipeline import Recording, final
@@ -145,9 +145,9 @@ def test_the_command_draws_on_a_picture_and_says_so(
     Image.fromarray(picture).save(source)
     flags = ["--image", source, "--strength", "0.001", "--steps", "1000", "--seed", "7", "--json"]
     assert run(bundle.path, "a cat", "--out", out, *flags) == 0
-    captured = capsys.readouterr()
-    assert list(json.loads(captured.out)["stages"]) == ["text_encoder", "image_encoder", "denoiser", "decoder"]
-    assert [json.loads(line)["total"] for line in captured.err.splitlines()] == [1]
+    step, result = read_events(capsys.readouterr().out)
+    assert list(result["stages"]) == ["text_encoder", "image_encoder", "denoiser", "decoder"]
+    assert (step["event"], step["total"]) == ("progress", 1)
     with Image.open(out) as image:
         assert image.info["image"] == sha256_of(source)
         assert (image.info["strength"], image.info["steps"]) == ("0.001", "1000")

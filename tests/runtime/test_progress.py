@@ -51,5 +51,5 @@ def test_a_warning_is_a_json_line_a_plain_line_or_takes_the_bar_s_place() -> Non
     for stream, json_lines in ((io.StringIO(), True), (io.StringIO(), False), (Terminal(), False)):
         Progress(4, "encode", json=json_lines, stream=stream).warn("a.png is too small.")
         seen.append(stream.getvalue())
-    assert json.loads(seen[0]) == {"event": "warning", "text": "a.png is too small."}
+    assert json.loads(seen[0]) == {"event": "note", "text": "a.png is too small.", "level": "warning"}
     assert seen[1:] == ["warning: a.png is too small.\n", "\r\x1b[2Kwarning: a.png is too small.\n"]

@@ -1,6 +1,5 @@
 """`lira-compare`: bundles and prompts in, one page out that shows them side by side."""
 
-import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -8,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from lira_runtime.backends.session import MAX_THREADS
+from lira_runtime.backends.limits import MAX_THREADS
+from lira_runtime.commands import version_option
+from lira_runtime.completion import complete_bundle
 from lira_runtime.errors import EXIT_CODES_HELP, cli_guard
-from lira_runtime.files import atomic_write, check_outputs
+from lira_runtime.events import JSON_HELP, emit
+from lira_runtime.files import atomic_write, check_outputs, check_png_name
 from lira_runtime.noise import SEED_LIMIT
 from lira_runtime.pipeline import Pipeline
 from lira_runtime.progress import Progress
@@ -30,7 +31,7 @@ SHEET_SIDE = 192
 
 
 @click.command(epilog=EXIT_CODES_HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True, type=FILE)
+@click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True, type=FILE, shell_complete=complete_bundle)
 @click.option("--prompt", "prompts", multiple=True, required=True, help="What to draw; repeatable.")
 @click.option("--html", type=FILE, required=True, help="Page to write.")
 @click.option("--eager", is_flag=True, help="Draw with the eager model of the first bundle too, as the reference.")
@@ -41,7 +42,8 @@ SHEET_SIDE = 192
 @click.option("--resolution", type=click.IntRange(min=1), help="Side in px; default: the first bundle's first.")
 @click.option("--threads", type=click.IntRange(0, MAX_THREADS), default=0, help="0, the default: each engine's own.")
 @click.option("--sheet", type=FILE, help="PNG to write too: rows are prompts, columns are bundles.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress as JSON lines on stderr.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@version_option("lira-compare")
 def command(
     bundles: tuple[Path, ...],
     prompts: tuple[str, ...],
@@ -61,6 +63,8 @@ def command(
     The reference is the eager model with --eager, else the first BUNDLE.
     """
     check_outputs((html, sheet), bundles)
+    if sheet is not None:
+        check_png_name(sheet)
     from lira_export.compare.columns import open_columns, remarks
     from lira_export.compare.draw import Asked
 
@@ -79,7 +83,7 @@ def command(
     )
     _check(columns, asked)
     # torch and matplotlib come with these: a typing error must not wait for them, and the drawings must not be in vain.
-    from lira_export.compare.figures import figures_of, table
+    from lira_export.compare.figures import Compared, figures_of, table
     from lira_export.compare.page import page
 
     measured = _draw(columns, asked, as_json)
@@ -90,7 +94,12 @@ def command(
         part.write_text(text, encoding="utf-8")
     if sheet is not None:
         _write_sheet(sheet, asked, figures, measured)
-    print(_json_line(html, asked, figures) if as_json else "\n".join([*table(figures), *notes, f"wrote {html}"]))
+    if as_json:
+        emit(
+            Compared(file=str(html), asked=asked, reference=figures[0].name, columns=tuple(figures), notes=tuple(notes))
+        )
+    else:
+        print("\n".join([*table(figures), *notes, f"wrote {html}"]))
 
 
 def _check(columns: Sequence["Column"], asked: "Asked") -> None:
@@ -127,11 +136,6 @@ def _write_sheet(path: Path, asked: "Asked", figures: Sequence["Figures"], measu
     sheet = contact_sheet(pictures, captions, len(measured), SHEET_SIDE)
     with atomic_write(path) as part:
         sheet.save(part, format="PNG", optimize=True)
-
-
-def _json_line(html: Path, asked: "Asked", figures: Sequence["Figures"]) -> str:
-    found = [msgspec.to_builtins(each) for each in figures]
-    return json.dumps({"file": str(html), **msgspec.to_builtins(asked), "reference": figures[0].name, "columns": found})
 
 
 main = cli_guard(command)

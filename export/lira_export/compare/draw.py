@@ -16,6 +16,7 @@ from lira_export.drawing import draw
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import cli_guard
 from lira_runtime.memory.meter import release, resident_bytes
+from lira_runtime.orphan import end_with_parent
 from lira_runtime.pipeline import Pipeline, Request, StageFinished
 
 JOB, RECORD, STEP = "job.json", "record.json", "step"
@@ -90,4 +91,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     cli_guard(main)()

@@ -4,16 +4,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median, median_low
+from typing import Literal
 
 from lira_export.compare.columns import Column
+from lira_export.compare.draw import Asked
 from lira_export.compare.measure import Measured
 from lira_export.drift import drift_db, picture_psnr_db
 from lira_export.gates import MOST_DB
+from lira_runtime import events
 from lira_runtime.manifest import Parity
 
-MIB = 1 << 20
 WORDS = ("bundle", "format", "recipe")
-SUMMARY = (*WORDS, "MB", "worst dB", "median dB", "seconds", "peak MiB")
+SUMMARY = (*WORDS, "MB", "worst dB", "median dB", "seconds", "peak MB")
 """Of a column: on disk, of its pictures against the reference's, of a drawing, and resident while it drew."""
 
 
@@ -64,6 +66,17 @@ class Figures:
     def median_seconds(self) -> float:
         """Of a drawing."""
         return median(each.seconds for each in self.drawn)
+
+
+class Compared(events.Result, frozen=True, kw_only=True, tag="result"):
+    """The page is written. reference: the name of the first column; notes: what is to be known beside the figures."""
+
+    command: Literal["lira-compare"] = "lira-compare"
+    file: str
+    asked: Asked
+    reference: str
+    columns: tuple[Figures, ...]
+    notes: tuple[str, ...]
 
 
 def figures_of(measured: Measured, reference: Measured) -> Figures:
@@ -119,7 +132,7 @@ def summary_row(figures: Figures, is_reference: bool) -> tuple[str, ...]:
         "reference" if is_reference else decibels(figures.worst_picture_db),
         "" if is_reference else decibels(figures.median_picture_db),
         f"{figures.median_seconds:.2f}",
-        f"{max(figures.peak_bytes.values()) / MIB:.0f}",
+        f"{max(figures.peak_bytes.values()) / 1e6:.0f}",
     )
 
 

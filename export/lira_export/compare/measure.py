@@ -78,7 +78,10 @@ def _failure(name: str, code: int, complaints: str) -> BaseException:
     if code == EXIT_INTERRUPTED:
         return KeyboardInterrupt()
     if code < 0:
-        return OverBudget(f"{name}: its process was ended by signal {-code}, as the system does when memory runs out.")
+        return OverBudget(
+            f"{name}: its process was ended by signal {-code}, as the system does when memory runs out.",
+            "out_of_memory",
+        )
     lines = complaints.strip().splitlines() or [f"its process ended with status {code}"]
     kind = KINDS.get(code, LiRAError)
     return kind(f"{name}: {lines[-1].removeprefix('error: ')}")

@@ -10,7 +10,7 @@ from io import BytesIO
 from PIL import Image
 
 from lira_export.compare.draw import Asked
-from lira_export.compare.figures import MIB, SUMMARY, Figures, decibels, summary_row, weights_by_dtype
+from lira_export.compare.figures import SUMMARY, Figures, decibels, summary_row, weights_by_dtype
 from lira_export.compare.measure import Measured
 from lira_export.compare.style import STYLE
 from lira_export.drift_plot import Curve, drift_png
@@ -93,9 +93,9 @@ def _tables(every: Sequence[Figures]) -> Iterable[str]:
     )
     yield _by_name(
         "Memory",
-        "Peak MiB by stage, the greatest of the prompts; idle is the process before it drew.",
+        "Peak MB by stage, the greatest of the prompts; idle is the process before it drew.",
         every,
-        lambda f: {"idle": f"{f.idle_bytes / MIB:.0f}"} | {n: f"{b / MIB:.0f}" for n, b in f.peak_bytes.items()},
+        lambda f: {"idle": f"{f.idle_bytes / 1e6:.0f}"} | {n: f"{b / 1e6:.0f}" for n, b in f.peak_bytes.items()},
     )
     yield _by_name(
         "Parity when exported",

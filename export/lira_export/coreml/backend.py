@@ -68,7 +68,7 @@ def check_function(graph: Graph, directory: Path) -> Function:
 def _check(graph: Graph, side: str, wanted: Sequence[TensorSpec], found: Iterable[Var]) -> None:
     expected = {tensor.name: (tuple(tensor.shape), tensor.dtype) for tensor in wanted}
     if expected != tensor_types(found):
-        raise DamagedBundle(f"the {side} of the graph {graph.path} are not those its manifest says.")
+        raise DamagedBundle(f"the {side} of the graph {graph.path} are not those its manifest says.", "graph_refused")
 
 
 def _native(package: Path, graph: Graph) -> Callable[[Arrays], Arrays]:
@@ -77,13 +77,13 @@ def _native(package: Path, graph: Graph) -> Callable[[Arrays], Arrays]:
     try:
         model = MLModel(str(package), function_name=graph.entry)
     except Exception as error:  # coremltools' exceptions share no base but Exception
-        raise DamagedBundle(f"{package.name} cannot be loaded: {first_line_of(error)}") from error
+        raise DamagedBundle(f"{package.name} cannot be loaded: {first_line_of(error)}", "graph_refused") from error
 
     def predict(inputs: Arrays) -> Arrays:
         try:
             found = model.predict(inputs)
         except Exception as error:
-            raise DamagedBundle(f"a graph failed while it ran: {first_line_of(error)}") from error
+            raise DamagedBundle(f"a graph failed while it ran: {first_line_of(error)}", "graph_failed") from error
         return {name: np.asarray(found[name], dtype) for name, dtype in dtypes.items()}
 
     return predict

@@ -106,8 +106,10 @@ def read_function(package: Path, function: str) -> Function:
             version, weights = spec.specificationVersion, str(package / WEIGHTS)
             return load_milproto(spec, specification_version=version, file_weights_dir=weights).functions[function]
     except Exception as error:  # coremltools' exceptions share no base but Exception
-        raise DamagedBundle(f"{package.name} cannot be loaded: {first_line_of(error)}") from error
-    raise DamagedBundle(f"{package.name} has no function '{function}', but {', '.join(others) or 'none'}.")
+        raise DamagedBundle(f"{package.name} cannot be loaded: {first_line_of(error)}", "graph_refused") from error
+    raise DamagedBundle(
+        f"{package.name} has no function '{function}', but {', '.join(others) or 'none'}.", "graph_refused"
+    )
 
 
 def tensor_types(variables: Iterable[Var]) -> dict[str, TensorType]:

@@ -8,16 +8,17 @@ The file names a budget for each preset, target, latent kind and resolution in p
 Every bundle's whole pipeline is run in a fresh process, loaded as its manifest says; exit code 3 where one is over.
 """
 
-import json
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from lira_export.memory.held import measured_peak
+from lira_runtime import events
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, OverBudget, cli_guard
 from lira_runtime.manifest import Manifest
@@ -42,6 +43,13 @@ class Line:
     def change(self) -> int:
         """Measured peak over the budget, in bytes; negative where it is below."""
         return self.measured - self.budget
+
+
+class Budgeted(events.Result, frozen=True, kw_only=True, tag="result"):
+    """Every bundle at every resolution that has a budget."""
+
+    command: Literal["budgets"] = "budgets"
+    lines: tuple[Line, ...]
 
 
 def read_budgets(path: Path) -> dict[str, int]:
@@ -112,13 +120,16 @@ def report(lines: Sequence[Line]) -> list[str]:
 @click.command(epilog=EXIT_CODES_HELP)
 @click.argument("folders", metavar="BUNDLE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--budgets", "path", type=click.Path(path_type=Path), default=USUAL_FILE, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help=events.JSON_HELP)
 def command(folders: tuple[Path, ...], path: Path, as_json: bool) -> None:
     """Measure each BUNDLE and compare it with its budget."""
     budgets = read_budgets(path)
     with Progress(0, "memory", json=as_json) as progress:
         lines = measure(folders, budgets, progress)
-    click.echo("\n".join([json.dumps(asdict(line)) for line in lines] if as_json else report(lines)))
+    if as_json:
+        events.emit(Budgeted(lines=tuple(lines)))
+    else:
+        click.echo("\n".join(report(lines)))
     over = [line for line in lines if line.change > 0]
     if over:
         worst = max(over, key=lambda line: line.change)

@@ -1,11 +1,9 @@
 """Which engine runs a bundle, by its manifest's target."""
 
-import sys
-
+from lira_runtime.backends.limits import LITERT, coreml_elsewhere, litert_missing
 from lira_runtime.backends.onnx import OnnxBackend
 from lira_runtime.backends.protocol import Backend
 from lira_runtime.backends.session import SessionSettings
-from lira_runtime.errors import BadInput
 from lira_runtime.manifest import TargetName
 
 
@@ -21,11 +19,6 @@ def backend_for(target: TargetName, settings: SessionSettings | None = None) -> 
         try:
             from lira_runtime.backends.tflite import TfliteBackend
         except ModuleNotFoundError as error:
-            raise BadInput(
-                f"{error.name} is not installed, which runs TFLite bundles: pip install '.[litert]'."
-            ) from error
+            raise litert_missing(error.name or LITERT) from error
         return TfliteBackend(settings)
-    raise BadInput(
-        "Core ML bundles are run by an app on Apple's systems, not by lira-generate; lira-compare executes their "
-        f"arithmetic on {sys.platform} too."
-    )
+    raise coreml_elsewhere()

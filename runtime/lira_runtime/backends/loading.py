@@ -7,9 +7,10 @@ from pathlib import Path
 
 import onnxruntime as ort
 
+from lira_runtime.backends.limits import check_streaming
 from lira_runtime.backends.packed import forget, packed_folder
 from lira_runtime.backends.session import SessionSettings, opening, ran_out_of_memory, session_of, session_options
-from lira_runtime.backends.streaming import Streaming, check_streaming
+from lira_runtime.backends.streaming import Streaming
 
 GRAPH, WEIGHTS = "graph.onnx", "graph.onnx.data"
 """Names of a packed graph's files."""

@@ -65,8 +65,10 @@ class OnnxBackend:
         except Exception as error:  # the library's exceptions share no base but Exception
             first_line = first_line_of(error)
             if ran_out_of_memory(error):
-                raise OverBudget(f"there is not enough memory to run the graph: {first_line}") from error
-            raise DamagedBundle(f"a graph failed while it ran: {first_line}") from error
+                raise OverBudget(
+                    f"there is not enough memory to run the graph: {first_line}", "out_of_memory"
+                ) from error
+            raise DamagedBundle(f"a graph failed while it ran: {first_line}", "graph_failed") from error
         return dict(zip(self._output_names, values, strict=True))
 
     def unload(self) -> None:
@@ -98,4 +100,4 @@ def _check(graph: Graph, side: str, wanted: Sequence[TensorSpec], found: Sequenc
     expected = {tensor.name: (tensor.dtype, tuple(tensor.shape)) for tensor in wanted}
     actual = {arg.name: (_ORT_TYPES.get(arg.type, arg.type), tuple(arg.shape)) for arg in found}
     if expected != actual:
-        raise DamagedBundle(f"the {side} of the graph {graph.path} are not those its manifest says.")
+        raise DamagedBundle(f"the {side} of the graph {graph.path} are not those its manifest says.", "graph_refused")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import onnxruntime as ort
 
+from lira_runtime.backends.limits import MAX_THREADS
 from lira_runtime.backends.processor import default_threads, on_battery
 from lira_runtime.errors import BadInput, DamagedBundle, LiRAError, OverBudget
 from lira_runtime.manifest import WEIGHTS_MODES, WeightsMode
 
 _FATAL_ONLY = 4  # our own one sentence replaces the library's log
-MAX_THREADS = 256
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,10 @@ def opening(graph: Path) -> Iterator[None]:
     except Exception as error:  # the library's exceptions share no base but Exception
         first_line = first_line_of(error)
         if ran_out_of_memory(error):
-            raise OverBudget(f"there is not enough memory to load {graph.name}: {first_line}") from error
-        raise DamagedBundle(f"{graph.name} cannot be loaded: {first_line}") from error
+            raise OverBudget(
+                f"there is not enough memory to load {graph.name}: {first_line}", "out_of_memory"
+            ) from error
+        raise DamagedBundle(f"{graph.name} cannot be loaded: {first_line}", "graph_refused") from error
 
 
 def first_line_of(error: Exception) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from lira_runtime.errors import BadInput
+from lira_runtime.backends.limits import check_streaming
 
 SECONDS = 0.005
 """Between two rounds. Small's denoiser reads 145 MB in 300 ms: 3 MB come back in a round, which takes 0.3 ms."""
@@ -93,12 +93,6 @@ def _rounds(work: Callable[[], None]) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-
-
-def check_streaming() -> None:
-    """Raise BadInput where weights cannot be streamed."""
-    if sys.platform != "linux":
-        raise BadInput(f"weights can be streamed on Linux and Android, not on {sys.platform}; use mapped.")
 
 
 def _let_go_of_code() -> None:

@@ -19,9 +19,11 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.options import Options
 from numpy.typing import NDArray
 
+from lira_runtime.backends.limits import LITERT_STREAMS_NOT
 from lira_runtime.backends.packed import packed_folder
 from lira_runtime.backends.processor import default_threads
 from lira_runtime.backends.session import SessionSettings, first_line_of, ran_out_of_memory
+from lira_runtime.codes import Code
 from lira_runtime.errors import BadInput, DamagedBundle, LiRAError, OverBudget
 from lira_runtime.interface import TensorSpec
 from lira_runtime.manifest import Graph, WeightsMode
@@ -43,10 +45,7 @@ class TfliteBackend:
         self._settings = settings or SessionSettings()
         self._loaded: _Loaded | None = None
         if self._settings.weights == "streamed":
-            raise BadInput(
-                "TFLite weights cannot be streamed: LiteRT holds Python's lock while it runs, so nothing can give "
-                "pages back meanwhile; use --weights mapped."
-            )
+            raise BadInput(LITERT_STREAMS_NOT)
 
     def load(self, graph: Graph, directory: Path) -> None:
         """Load one signature; raises DamagedBundle where it cannot be loaded or its tensors are not what it says."""
@@ -55,7 +54,9 @@ class TfliteBackend:
         path = directory / graph.path
         check_signature(graph, path)
         threads = self._settings.threads or default_threads()
-        with _failures(f"{path.name} cannot be loaded", f"there is not enough memory to load {path.name}"):
+        with _failures(
+            "graph_refused", f"{path.name} cannot be loaded", f"there is not enough memory to load {path.name}"
+        ):
             self._loaded = _Loaded(graph, path, threads, _packed_weights(path, threads, self._settings.weights))
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -65,7 +66,7 @@ class TfliteBackend:
         """
         if self._loaded is None:
             raise RuntimeError("load a graph before running it")
-        with _failures("a graph failed while it ran", "there is not enough memory to run the graph"):
+        with _failures("graph_failed", "a graph failed while it ran", "there is not enough memory to run the graph"):
             return self._loaded.run(inputs)
 
     def unload(self) -> None:
@@ -135,9 +136,9 @@ def check_signature(graph: Graph, path: Path) -> None:
         with silent_stderr():
             interpreter = Interpreter(str(path))
     except Exception as error:  # the library's exceptions share no base but Exception
-        raise DamagedBundle(f"{path.name} cannot be loaded: {first_line_of(error)}") from error
+        raise DamagedBundle(f"{path.name} cannot be loaded: {first_line_of(error)}", "graph_refused") from error
     if graph.entry not in interpreter.get_signature_list():
-        raise DamagedBundle(f"{path.name} has no signature '{graph.entry}', which the manifest names.")
+        raise DamagedBundle(f"{path.name} has no signature '{graph.entry}', which the manifest names.", "graph_refused")
     runner = interpreter.get_signature_runner(graph.entry)
     _check(graph, "inputs", graph.inputs, runner.get_input_details())
     _check(graph, "outputs", graph.outputs, runner.get_output_details())
@@ -147,19 +148,19 @@ def _check(graph: Graph, side: str, wanted: Sequence[TensorSpec], found: Mapping
     expected = {tensor.name: (tensor.dtype, tuple(tensor.shape)) for tensor in wanted}
     actual = {name: (np.dtype(each["dtype"]).name, tuple(map(int, each["shape"]))) for name, each in found.items()}
     if expected != actual:
-        raise DamagedBundle(f"the {side} of the graph {graph.path} are not those its manifest says.")
+        raise DamagedBundle(f"the {side} of the graph {graph.path} are not those its manifest says.", "graph_refused")
 
 
 @contextlib.contextmanager
-def _failures(damaged: str, over_budget: str) -> Iterator[None]:
+def _failures(code: Code, damaged: str, over_budget: str) -> Iterator[None]:
     try:
         yield
     except LiRAError:
         raise
     except Exception as error:  # the library's exceptions share no base but Exception
         if ran_out_of_memory(error):
-            raise OverBudget(f"{over_budget}: {first_line_of(error)}") from error
-        raise DamagedBundle(f"{damaged}: {first_line_of(error)}") from error
+            raise OverBudget(f"{over_budget}: {first_line_of(error)}", "out_of_memory") from error
+        raise DamagedBundle(f"{damaged}: {first_line_of(error)}", code) from error
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from typing import Any
 from lira_runtime.errors import cli_guard
 from lira_runtime.memory import meter
 from lira_runtime.memory.reading import read
+from lira_runtime.orphan import end_with_parent
 
 START = "start"
 """The pipeline's phase before its first stage: imports, and the check of the bundle's files."""
@@ -139,4 +140,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main()

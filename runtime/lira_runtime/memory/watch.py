@@ -184,9 +184,9 @@ def check_ended(process: str, code: int, complaints: bytes) -> None:
         raise KeyboardInterrupt
     said = complaints.decode(errors="replace").strip().splitlines()
     if code == -signal.SIGKILL:
-        raise OverBudget(f"{process} was killed; the system does that when memory runs out.")
+        raise OverBudget(f"{process} was killed; the system does that when memory runs out.", "out_of_memory")
     if code < 0:
-        raise DamagedBundle(f"{process} crashed with {signal.Signals(-code).name}.")
+        raise DamagedBundle(f"{process} crashed with {signal.Signals(-code).name}.", "graph_failed")
     if code in _ERRORS and said:
         raise _ERRORS[code](said[-1].removeprefix("error: "))
     raise RuntimeError(f"{process} failed: " + " | ".join(said[-3:]))

@@ -4,33 +4,17 @@ from typing import Literal
 
 from msgspec import Struct
 
+from lira_runtime.codes import Code
+
 CheckName = Literal["manifest", "signature", "file", "extra", "tensors", "contents", "golden", "parity"]
 Status = Literal["ok", "failed", "not_checked"]
-Code = Literal[
-    "manifest_unreadable",
-    "missing",
-    "link",
-    "unreadable",
-    "wrong_size",
-    "wrong_sha256",
-    "extra",
-    "graph_refused",
-    "contents_differ",
-    "not_quantized",
-    "golden_differs",
-    "parity_lost",
-    "unsigned",
-    "wrong_signature",
-    "files_damaged",
-    "package_missing",
-    "not_stored",
-    "no_key",
-]
-"""Why a check failed (up to wrong_signature), or why it could not be made here (the last four, and unsigned)."""
 
 
 class Check(Struct, frozen=True):
-    """check: its kind. subject: the file, graph or component, made printable. said: a sentence unless it is ok."""
+    """check: its kind. subject: the file, graph or component, made printable. said: a sentence unless it is ok.
+
+    code: why it failed, or was not made.
+    """
 
     check: CheckName
     subject: str

@@ -1,13 +1,14 @@
 """`lira-verify`: did a bundle arrive whole, and is it what it says?"""
 
-import json
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
-import msgspec
 
+from lira_runtime import events
+from lira_runtime.commands import version_option
+from lira_runtime.completion import complete_bundle
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, DamagedBundle, cli_guard
 from lira_runtime.files import MANIFEST_NAME, sha256_of
 from lira_runtime.trust.check import Check
@@ -15,9 +16,21 @@ from lira_runtime.trust.signed import Demand
 from lira_runtime.trust.verify import Asked, verify
 
 
+class Verified(events.Result, frozen=True, kw_only=True, tag="result"):
+    """Whether nothing is wrong, as far as was checked; digest: SHA-256 of the manifest, where there is one."""
+
+    command: Literal["lira-verify"] = "lira-verify"
+    bundle: str
+    digest: str | None
+    ok: bool
+    passed: int
+    failed: int
+    not_checked: int
+
+
 @cli_guard
 @click.command(epilog=EXIT_CODES_HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path), shell_complete=complete_bundle)
 @click.option("--deep", is_flag=True, help="Run every graph, and compare with the outputs stored at export.")
 @click.option(
     "--checkpoint",
@@ -26,7 +39,8 @@ from lira_runtime.trust.verify import Asked, verify
 )
 @click.option("--public-key", type=click.Path(path_type=Path), help="Key, in PEM, that must have signed the manifest.")
 @click.option("--require-signature", is_flag=True, help="Fail where the bundle is not signed.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--json", "as_json", is_flag=True, help=events.JSON_HELP)
+@version_option("lira-verify")
 def main(
     bundle_path: Path,
     deep: bool,
@@ -37,31 +51,45 @@ def main(
 ) -> None:
     """Check the bundle in the directory BUNDLE: every file, every graph, and on request what it computes."""
     if not bundle_path.is_dir():
-        raise BadInput(f"there is no bundle at {bundle_path}: a bundle is a directory.")
+        raise BadInput(f"there is no bundle at {bundle_path}: a bundle is a directory.", "no_bundle")
     asked, checks = Asked(deep, checkpoint, Demand(public_key, require_signature)), list[Check]()
     for check in verify(bundle_path, asked):
         checks.append(check)
-        if not as_json:
+        if as_json:
+            events.emit(_event(check))
+        else:
             print(check.line(), flush=True)
-    found = Counter(check.status for check in checks)
-    counts = f"{found['ok']} ok, {found['failed']} failed, {found['not_checked']} not checked here"
-    print(_json(bundle_path, checks) if as_json else f"{bundle_path}: {counts}", flush=True)
+    found = Counter[str](check.status for check in checks)
+    if as_json:
+        events.emit(_result(bundle_path, found))
+    else:
+        counts = f"{found['ok']} ok, {found['failed']} failed, {found['not_checked']} not checked here"
+        print(f"{bundle_path}: {counts}", flush=True)
     if found["failed"]:
         raise DamagedBundle(f"{bundle_path} is damaged or not to be trusted: {found['failed']} checks failed.")
     left_out = [check for check in checks if check.status == "not_checked" and check.check in asked.checks]
     if left_out:
-        raise BadInput(f"{left_out[0].subject}: the {left_out[0].check} check cannot be made here: {left_out[0].said}")
+        first = left_out[0]
+        sentence = f"{first.subject}: the {first.check} check cannot be made here: {first.said}"
+        raise BadInput(sentence, "not_checked")
 
 
-def _json(path: Path, checks: Sequence[Check]) -> str:
+def _event(check: Check) -> events.Checked:
+    return events.Checked(
+        check=check.check, subject=check.subject, status=check.status, code=check.code, said=check.said
+    )
+
+
+def _result(path: Path, found: Counter[str]) -> Verified:
     manifest = path / MANIFEST_NAME
-    result = {
-        "bundle": str(path),
-        "digest": sha256_of(manifest) if manifest.is_file() else None,
-        "ok": not any(check.failed for check in checks),
-        "checks": msgspec.to_builtins(checks),
-    }
-    return json.dumps(result)
+    return Verified(
+        bundle=str(path),
+        digest=sha256_of(manifest) if manifest.is_file() else None,
+        ok=not found["failed"],
+        passed=found["ok"],
+        failed=found["failed"],
+        not_checked=found["not_checked"],
+    )
 
 
 if __name__ == "__main__":

@@ -52,4 +52,6 @@ def export_module(name: str, extra: str) -> ModuleType:
         missing = error.name or name
         if missing.startswith("lira") and missing != "lira_export":  # our own mistake, not a missing extra
             raise
-        raise BadInput(f"{missing} is not installed: pip install '.[{extra}]' -c constraints.txt.") from error
+        raise BadInput(
+            f"{missing} is not installed: pip install '.[{extra}]' -c constraints.txt.", "not_installed"
+        ) from error

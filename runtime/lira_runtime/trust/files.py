@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
+from lira_runtime.codes import Code
 from lira_runtime.files import MANIFEST_NAME, SIGNATURE_NAME, sha256_of
 from lira_runtime.manifest_entries import FileEntry, Manifest
-from lira_runtime.trust.check import Check, Code, printable
+from lira_runtime.trust.check import Check, printable
 
 
 class Fault(Struct, frozen=True):

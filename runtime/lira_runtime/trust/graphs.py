@@ -80,7 +80,7 @@ class Graphs:
         try:
             return look()
         except DamagedBundle as error:
-            return Check(check, subject, "failed", "graph_refused", str(error))
+            return Check(check, subject, "failed", error.code, str(error))
         except BadInput as error:
             return Check(check, subject, "not_checked", "package_missing", str(error))
 

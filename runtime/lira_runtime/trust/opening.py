@@ -1,11 +1,10 @@
 """How commands open a bundle that they are going to run."""
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 
-from lira_runtime import manifest
+from lira_runtime import events, manifest
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, DamagedBundle
 from lira_runtime.trust.signed import Demand, check_signature
@@ -16,7 +15,7 @@ NO_VERIFY_HELP = "Do not look at the SHA-256 of the bundle's files."
 def open_to_run(path: Path, no_verify: bool, as_json: bool, public_key: Path | None = None) -> Bundle:
     """Open a bundle; files whose SHA-256 was right before are not read again.
 
-    no_verify: look at no SHA-256, and say so on stderr, with `as_json` as an object on one line. public_key: whose
+    no_verify: look at no SHA-256, and say so on stderr, with `as_json` as an event. public_key: whose
     signature the manifest must have. Raises as `Bundle.open` does, DamagedBundle where it is not signed so, and
     BadInput where the key cannot be read, or is given with `no_verify`: it would prove nothing.
     """
@@ -27,11 +26,14 @@ def open_to_run(path: Path, no_verify: bool, as_json: bool, public_key: Path | N
         data = manifest.read(path)
         signature = check_signature(path, data, Demand(public_key))
         if signature.failed or hashlib.sha256(data).hexdigest() != bundle.digest:
-            raise DamagedBundle(f"{path} is not to be trusted: {signature.said or 'its manifest has just changed.'}")
+            said = signature.said or "its manifest has just changed."
+            raise DamagedBundle(f"{path} is not to be trusted: {said}", signature.code or "wrong_signature")
     if no_verify:
         files = list(bundle.manifest.files())
         size = sum(entry.bytes for entry in files)
-        sentence = f"notice: --no-verify: the SHA-256 of {len(files)} files, {size / 1e6:.1f} MB, was not looked at"
-        record = json.dumps({"event": "not_verified", "files": len(files), "bytes": size})
-        print(record if as_json else sentence, file=sys.stderr, flush=True)
+        if as_json:
+            events.emit(events.NotVerified(files=len(files), bytes=size))
+        else:
+            sentence = f"notice: --no-verify: the SHA-256 of {len(files)} files, {size / 1e6:.1f} MB, was not looked at"
+            print(sentence, file=sys.stderr, flush=True)
     return bundle

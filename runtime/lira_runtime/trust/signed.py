@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from lira_runtime.codes import Code
 from lira_runtime.errors import BadInput
 from lira_runtime.files import MANIFEST_NAME, SIGNATURE_NAME
-from lira_runtime.trust.check import Check, Code
+from lira_runtime.trust.check import Check
 
 MOST_BYTES = 1 << 16
 """Of a signature's file that are read."""
@@ -59,5 +60,5 @@ def key_module() -> ModuleType:
     try:
         from lira_runtime.trust import signature
     except ModuleNotFoundError as error:
-        raise BadInput(INSTALL) from error
+        raise BadInput(INSTALL, "not_installed") from error
     return signature

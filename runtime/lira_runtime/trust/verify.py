@@ -50,7 +50,7 @@ def verify(directory: Path, asked: Asked) -> Iterator[Check]:
         signature = check_signature(directory, data, asked.signature)
         manifest = manifest_module.parse(data)
     except DamagedBundle as error:
-        yield Check("manifest", MANIFEST_NAME, "failed", "manifest_unreadable", str(error))
+        yield Check("manifest", MANIFEST_NAME, "failed", error.code, str(error))
         return
     _check_checkpoint(asked.checkpoint, manifest.source)
     yield Check("manifest", MANIFEST_NAME)

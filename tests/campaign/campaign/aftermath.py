@@ -62,11 +62,11 @@ def check_next(rig: Rig, yard: Yard) -> None:
 
 def taken(ended: Ended) -> dict[str, bool]:
     """The components of an export by its events, and whether each was there before."""
-    return dict(events(ended.err))
+    return dict(events(ended.out))
 
 
 def events(said: str) -> list[tuple[str, bool]]:
-    """The same, of what it said on stderr; a killed one may end within a line."""
+    """The same, of what it said on stdout; a killed one may end within a line."""
     lines = [line for line in said.splitlines() if line.startswith("{") and line.endswith("}")]
     records = [json.loads(line) for line in lines]
     return [(each["name"], each["reused"]) for each in records if each["event"] == "component"]

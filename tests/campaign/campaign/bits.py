@@ -42,5 +42,6 @@ def _fault(ended: Ended, name: str) -> str | None:
     if ended.fault() or ended.code != 5:
         return ended.fault() or f"lira-verify ended with {ended.code}"
     kind = {MANIFEST: "manifest", SIGNATURE: "signature"}.get(name, "file")
-    found = [(each["check"], each["subject"]) for each in json.loads(ended.out)["checks"] if each["status"] == "failed"]
+    checks = [each for each in map(json.loads, ended.out.splitlines()) if each["event"] == "check"]
+    found = [(each["check"], each["subject"]) for each in checks if each["status"] == "failed"]
     return None if found == [(kind, name)] else f"lira-verify blames {found}"

@@ -128,11 +128,12 @@ def _judge_forged(ground: Ground, random: Random) -> tuple[str | None, bool]:
 
 
 def _no_json(ended: Ended) -> str | None:
-    """What is on stdout beside JSON, which programs read."""
+    """What is on stdout beside events, of which the last one says how it ended."""
     try:
-        for line in ended.out.splitlines():
-            json.loads(line)
-    except ValueError:
+        found = [json.loads(line)["event"] for line in ended.out.splitlines()]
+    except (ValueError, KeyError, TypeError):
+        found = []
+    if found[-1:] != ["error" if ended.code else "result"]:
         return f"it said {ended.out[:300]!r} to programs"
     return None
 

@@ -40,17 +40,17 @@ def killed(count: int, seed: int, only: int | None = None) -> Tally:
 
 
 def _stopped(yard: Yard, before: str, wanted: str, moment: float) -> str:
-    process = subprocess.Popen(_command(yard, wanted), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(_command(yard, wanted), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        _, said = process.communicate(timeout=moment)
+        told, said = process.communicate(timeout=moment)
     except subprocess.TimeoutExpired:
         process.kill()
-        _, said = process.communicate()
+        told, said = process.communicate()
     found = _recipe(yard)
     if found not in (before, wanted) or "Traceback" in said:
         raise Wrong(f"the bundle is of {found}: {said[-300:]}")
     check_left(yard)
-    finished = {name for name, _ in events(said)}
+    finished = {name for name, _ in events(told)}
     taken = events(_export(yard, wanted))
     if not finished <= {name for name, reused in taken if reused}:
         raise Wrong(f"{sorted(finished)} were finished, but the next export took {taken}")
@@ -70,7 +70,7 @@ def _export(yard: Yard, recipe: str) -> str:
     done = subprocess.run(_command(yard, recipe), capture_output=True, text=True, timeout=SECONDS)
     if done.returncode:
         raise Wrong(f"the next export ended with {done.returncode}: {done.stderr[-300:]}")
-    return done.stderr
+    return done.stdout
 
 
 def _recipe(yard: Yard) -> str:

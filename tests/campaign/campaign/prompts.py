@@ -168,7 +168,7 @@ def drawn(yard: Yard, bundle: Path, ours: Any, prompt: str) -> str | None:
     if " ".join(repr(tokens.dropped[:15])[1:-1].split()) not in ended.err:
         return f"lira-generate does not say what it would lose: {ended.err[-200:]!r}"
     cut = run(call(main, *asked, "--cut", "--json"), yard)
-    events = [json.loads(line) for line in cut.err.splitlines() if line.startswith("{")]
+    events = [json.loads(line) for line in cut.out.splitlines()]
     said = [each["dropped"] for each in events if each["event"] == "prompt_cut"]
     if cut.code or cut.fault() or said != [tokens.dropped]:
         return f"lira-generate --cut: {cut.fault() or cut.code}, dropped {str(said)[:80]}"

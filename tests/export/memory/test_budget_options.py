@@ -1,12 +1,12 @@
 """`lira-export --budget`, dry and in earnest."""
 
-import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from event_lines import read_events
 
 from lira_export import bundle
 from lira_export.references import References
@@ -55,8 +55,9 @@ def test_a_dry_run_over_the_budget_names_stage_overshoot_and_change(tmp_path: Pa
     arguments = ("--target", "onnx", "--config", "small", "--recipe", "fp32", "--dry-run", "--out", str(tmp_path / "b"))
     code, stdout, err = run_export(*arguments, "--budget", "400MB", "--json")
     assert code == 3 and list(tmp_path.iterdir()) == []
-    plan = json.loads(stdout)
-    assert plan["event"] == "plan" and plan["fits"] is False
+    *_, whole, error = read_events(stdout)
+    plan = whole["predicted"]
+    assert whole["event"] == "plan" and plan["fits"] is False and error["code"] == "over_budget"
     assert plan["predicted_bytes"] == max(plan["stages"].values()) == plan["stages"]["denoiser"]
     sentence = err.splitlines()[-1]
     overshoot = f"{(plan['predicted_bytes'] - 400 * MB) / 1e6:.0f} MB over the budget of 400 MB"

@@ -1,10 +1,10 @@
 """budgets.toml: read, and held against bundles."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from event_lines import read_events
 
 from lira.latents import LATENT_KINDS, latent_kind
 from lira.presets import PRESETS
@@ -38,7 +38,7 @@ def test_a_bundle_within_its_budget_passes_and_one_over_it_is_named(toy_bundle: 
     file.write_text('[toy.onnx.toy]\n16 = "4GB"\n')
     code, stdout, _ = run(str(toy_bundle), "--budgets", str(file), "--json")
     assert code == 0
-    found = json.loads(stdout)
+    (found,) = read_events(stdout)[-1]["lines"]
     assert found["budget"] == 4000 * MB and 30 * MB < found["measured"] < 400 * MB
     file.write_text('[toy.onnx.toy]\n16 = "20 MB"\n')
     code, stdout, err = run(str(toy_bundle), "--budgets", str(file))

@@ -1,6 +1,5 @@
 """Budgets are enforced here, not measured: the whole pipeline draws under a limit above which it is killed."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from event_lines import read_events
 from memory_limit import Limited, by_watcher, in_cgroup
 
 from lira_export.memory.budgets import budgets_of, read_budgets
@@ -54,7 +54,7 @@ def draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
 
 def assert_drawn(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0, done.stderr
-    assert Path(json.loads(done.stdout)["file"]).stat().st_size > 0
+    assert Path(read_events(done.stdout)[-1]["file"]).stat().st_size > 0
 
 
 def test_the_demo_draws_below_its_limit_and_dies_above_it(

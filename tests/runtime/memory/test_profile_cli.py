@@ -1,13 +1,16 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from event_lines import named, read_events
 from toy_bundle import write_toy_bundle
 
 from lira_runtime import manifest as m
@@ -63,9 +66,10 @@ def test_over_its_budget_a_bundle_fails_with_the_sentence_and_leaves_its_reports
     flags = ["--resolution", str(SIDE), "--threads", "1", "--steps", "1", "--budget", "150MB", "--json"]
     assert run(tmp_path / "bundle", *flags, "--html", tmp_path / "report.html") == 3
     captured = capsys.readouterr()
-    result = json.loads(captured.out)
-    *progress, sentence = captured.err.splitlines()
-    assert all(json.loads(line)["event"] == "progress" for line in progress)
+    found, (sentence,) = read_events(captured.out), captured.err.splitlines()
+    (result,) = named(found, "result")
+    assert {each["event"] for each in found} == {"progress", "result", "error"}
+    assert sentence == f"error: {found[-1]['message']}" and found[-1]["code"] == "over_budget"
     peak = result["peak_bytes"]
     assert peak == result["processes"]["pipeline"]["peak_bytes"] > 150 * MB
     assert sentence.startswith(
@@ -132,6 +136,56 @@ def test_a_report_that_cannot_be_written_is_known_before_the_work(
 ) -> None:
     code, said = refused(capsys, toy_bundle, flag, tmp_path / "none" / "report")
     assert code == 2 and "does not exist" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--html", "/proc/x.html"), "the folder /proc cannot be written to"),
+        (("--png", "/proc/x.png"), "the folder /proc cannot be written to"),
+        (("--png", "plot.jpg"), "plot.jpg would hold a PNG"),
+        (("--threads", "100000"), "100000"),
+    ],
+)
+def test_what_would_fail_in_the_end_is_refused_before_the_work(
+    nothing_runs: None, toy_bundle: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    code, sentence = refused(capsys, toy_bundle, *words)
+    assert code == 2 and said in sentence
+
+
+@pytest.mark.parametrize(("installed", "said"), [(True, "cannot be streamed"), (False, "pip install '.[litert]'")])
+def test_what_an_engine_cannot_do_is_known_before_it_starts(
+    nothing_runs: None,
+    toy_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    installed: bool,
+    said: str,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
+    tflite = changed(toy_bundle, lambda manifest: manifest.update(target="tflite"))
+    code, sentence = refused(capsys, tflite, "--weights", "streamed" if installed else "packed")
+    assert code == 2 and said in sentence
+
+
+@linux_only
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_profile_that_is_ended_leaves_no_process_behind(number: signal.Signals, toy_bundle: Path) -> None:
+    command = [sys.executable, "-m", "lira_runtime.memory.profile_cli", str(toy_bundle), "--steps", "1000"]
+    profile = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    children = Path(f"/proc/{profile.pid}/task/{profile.pid}/children")
+    while not (started := children.read_text().split()) and profile.poll() is None:
+        time.sleep(0.01)
+    profile.send_signal(number)
+    _, said = profile.communicate(timeout=30)
+    assert started
+    if number == signal.SIGTERM:
+        assert profile.returncode == 130 and said.splitlines()[-1] == "error: interrupted."
+    until = time.monotonic() + 10  # the system kills what the profiler could not wait for any more
+    while alive := [child for child in started if Path(f"/proc/{child}").exists()]:
+        assert time.monotonic() < until, alive
+        time.sleep(0.01)
 
 
 def test_a_picture_without_matplotlib_is_refused_before_the_work(

@@ -1,7 +1,7 @@
-import json
 from pathlib import Path
 
 import pytest
+from event_lines import named, read_events
 from forgery import Checks, Verify
 
 from lira_runtime.trust.cli import main
@@ -18,8 +18,11 @@ def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
         captured = capsys.readouterr()
         lines = captured.err.splitlines()
         assert len(lines) == bool(stop.value.code) and all(line.startswith("error: ") for line in lines), captured.err
-        result = json.loads(captured.out) if captured.out else {"checks": []}
-        assert not captured.out or result["ok"] == (stop.value.code != 5)
-        return int(stop.value.code or 0), result["checks"], "".join(lines)
+        found = read_events(captured.out)
+        for result in named(found, "result"):
+            assert result["ok"] == (stop.value.code != 5)
+        checks = [{key: value for key, value in each.items() if key != "event"} for each in named(found, "check")]
+        assert not checks or named(found, "result")
+        return int(stop.value.code or 0), checks, "".join(lines)
 
     return run

@@ -125,23 +125,23 @@ def test_a_manifest_that_is_a_link_is_not_read(toy_bundle: Path, tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "named", "said"),
     [
-        (b"", "cannot be read"),
-        (b"{}", "cannot be read"),
-        (b'{"format_version": 6}', "a newer LiRA wrote it"),
-        (b'{"format_version": 4}', "export the bundle again"),
-        (None, "holds no manifest.json"),
+        (b"", "unreadable", "cannot be read"),
+        (b"{}", "unreadable", "cannot be read"),
+        (b'{"format_version": 6}', "version", "a newer LiRA wrote it"),
+        (b'{"format_version": 4}', "version", "export the bundle again"),
+        (None, "missing", "holds no manifest.json"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_is_the_one_failure(
-    toy_bundle: Path, verify: Verify, data: bytes | None, said: str
+    toy_bundle: Path, verify: Verify, data: bytes | None, named: str, said: str
 ) -> None:
     (toy_bundle / "manifest.json").unlink()
     if data is not None:
         (toy_bundle / "manifest.json").write_bytes(data)
     code, checks, _ = verify(toy_bundle)
-    assert code == 5 and failures(checks) == [("manifest", "manifest.json", "manifest_unreadable")]
+    assert code == 5 and failures(checks) == [("manifest", "manifest.json", f"manifest_{named}")]
     assert said in checks[0]["said"]
 
 

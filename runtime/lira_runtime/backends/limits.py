@@ -1,0 +1,45 @@
+"""What can be known of an engine before it is imported: whether it is here, and what it cannot do."""
+
+import importlib.util
+import sys
+
+from lira_runtime.errors import BadInput
+from lira_runtime.manifest_entries import TargetName, WeightsMode
+
+LITERT = "ai_edge_litert"
+MAX_THREADS = 256
+LITERT_STREAMS_NOT = (
+    "TFLite weights cannot be streamed: LiteRT holds Python's lock while it runs, so nothing can give pages back "
+    "meanwhile; use --weights mapped."
+)
+
+
+def check_engine(target: TargetName, weights: WeightsMode) -> None:
+    """Raise BadInput where nothing here runs a target, or loads its weights like that."""
+    if target == "coreml":
+        raise coreml_elsewhere()
+    if target == "tflite" and importlib.util.find_spec(LITERT) is None:
+        raise litert_missing(LITERT)
+    if target == "tflite" and weights == "streamed":
+        raise BadInput(LITERT_STREAMS_NOT)
+    if weights == "streamed":
+        check_streaming()
+
+
+def check_streaming() -> None:
+    """Raise BadInput where weights cannot be streamed."""
+    if sys.platform != "linux":
+        raise BadInput(f"weights can be streamed on Linux and Android, not on {sys.platform}; use mapped.")
+
+
+def litert_missing(name: str) -> BadInput:
+    """Of a package without which TFLite bundles do not run."""
+    return BadInput(f"{name} is not installed, which runs TFLite bundles: pip install '.[litert]'.", "not_installed")
+
+
+def coreml_elsewhere() -> BadInput:
+    """Core ML bundles run on Apple's systems."""
+    return BadInput(
+        "Core ML bundles are run by an app on Apple's systems, not by lira-generate; lira-compare executes their "
+        f"arithmetic on {sys.platform} too."
+    )
