@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from lira.fits import check_finite, check_fits
 from lira_runtime.errors import BadInput
 from lira_runtime.files import atomic_write
 
@@ -66,42 +67,36 @@ def save_module(
 def load_module(module: nn.Module, path: str | os.PathLike[str]) -> dict[str, str]:
     """Fill `module` from `path` (cast to its own dtypes) and return the metadata.
 
-    Raises BadInput, naming the first offender, when names or shapes do not fit.
+    Raises BadInput, naming the first offender, when names, shapes or dtypes do not fit, or numbers are not finite.
     """
     tensors, metadata = load_tensors(path)
     for name in [name.removesuffix(ROW_SCALE) for name in tensors if name.endswith(ROW_SCALE)]:
         scale, rows = tensors.pop(name + ROW_SCALE), tensors.get(name)
         if rows is None or rows.ndim != 2 or scale.shape != rows.shape[:1]:
-            raise BadInput(f"{path} is damaged: the scales of {name} do not match its rows.")
+            raise BadInput(f"{path} is damaged: the scales of {name} do not match its rows.", "weights_unreadable")
         tensors[name] = rows.float() * scale[:, None]
     fill_module(module, tensors, str(path))
     return metadata
 
 
 def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Copy `tensors` into `module`; raises BadInput naming `source` when names or shapes do not fit."""
+    """Copy `tensors` into `module`; raises BadInput naming `source` when they do not fit or are not finite."""
     check_fits(module, tensors, source)
+    check_finite(tensors, source)
     module.load_state_dict(dict(tensors))
-
-
-def check_fits(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Raise BadInput naming `source`, and the first offender, when names or shapes are not those of `module`."""
-    own = module.state_dict()
-    kind = type(module).__name__
-    if missing := sorted(own.keys() - tensors.keys()):
-        raise BadInput(f"{source} does not fit {kind}: it lacks {missing[0]} ({len(missing)} tensors missing).")
-    if extra := sorted(tensors.keys() - own.keys()):
-        raise BadInput(f"{source} does not fit {kind}: it holds an unknown {extra[0]} ({len(extra)} tensors too many).")
-    for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape:
-            shapes = f"{tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
-            raise BadInput(f"{source} does not fit {kind}: {name} has shape {shapes}.")
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """The text metadata of a safetensors file, without its tensors. Raises BadInput as `load_tensors` does."""
     with _open(path) as file:
         return dict(file.metadata() or {})
+
+
+def shapes_of(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes by name, scales of int8 rows left out; no tensor is read. Raises BadInput as `load_tensors` does."""
+    with _open(path) as file:
+        names = [name for name in file.keys() if not name.endswith(ROW_SCALE)]
+        return {name: tuple(file.get_slice(name).get_shape()) for name in names}
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -121,9 +116,9 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
 @contextlib.contextmanager
 def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
     if not Path(path).is_file():
-        raise BadInput(f"No weights at {path}.")
+        raise BadInput(f"No weights at {path}.", "weights_missing")
     try:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is no readable safetensors file: {error}.") from error
+        raise BadInput(f"{path} is no readable safetensors file: {error}.", "weights_unreadable") from error

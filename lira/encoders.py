@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lira.autoencoder import load_encoder
+from lira.fits import check_loaded
 from lira.latents import LatentKind
 from lira_runtime.errors import BadInput
 
@@ -110,13 +111,16 @@ def _load_model(class_name: str, source: str | Path, subfolder: str | None) -> A
             local_files_only=True,
             use_safetensors=True,
             torch_dtype=torch.float32,
+            low_cpu_mem_usage=False,  # or it cannot say which shapes differ
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise BadInput(f"No weights could be loaded from '{source}': {str(error).splitlines()[0]}") from error
-    # diffusers would leave what it does not find at random.
-    if missing := sorted(name for name in info["missing_keys"] if name.startswith(("encoder.", "quant_conv."))):
-        raise BadInput(f"'{source}' lacks {missing[0]} ({len(missing)} tensors missing).")
+        reason = str(error).splitlines()[0]
+        raise BadInput(
+            f"No weights could be loaded from '{source}': {reason} Only safetensors is read.", "weights_missing"
+        ) from error
+    check_loaded(model, info, f"'{source}'", ("encoder.", "quant_conv."))
     return model
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from lira.checkpoint import load_module, read_metadata, weights_digest
 from lira.decoder import TinyDecoder
 from lira.encoders import ENCODER_FILE, load_image_encoder
+from lira.fitting import fill_denoiser
 from lira.latents import LatentKind, latent_kind
 from lira.model import LiRAModel, wake_zero_weights
 from lira.presets import get_preset
@@ -31,6 +32,8 @@ TURBO = "demo-turbo"
 """`--checkpoint demo-turbo`: the committed few-step student, with the demo's decoder and text encoder."""
 USUAL_SAMPLER = SamplerDefaults(method="dpm", steps=20, shift=1.0, guidance=3.0)
 """Of a denoiser whose metadata names no other under `sampler`."""
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
+"""Endings of weights that are not read."""
 STATISTICS_TOLERANCE = 2e-3
 """Of a latent's scaling and shift, which are stored as float16."""
 
@@ -148,7 +151,8 @@ def names_of(request: Request) -> Names:
     resolution = usual if request.resolution is None else request.resolution
     kind.shape(resolution, resolution)
     if stored.get("config", request.config) != request.config:
-        raise BadInput(f"{folder} holds a '{stored['config']}' denoiser; use --config {stored['config']}.")
+        held = stored["config"]
+        raise BadInput(f"{folder} holds a '{held}' denoiser; use --config {held}.", "weights_differ")
     return Names(kind, text, resolution, folder, stored)
 
 
@@ -177,15 +181,23 @@ def _weight_file(folder: Path, name: str) -> Path:
 def _stored_names(folder: Path) -> dict[str, str]:
     """What a checkpoint folder says of itself: config, latent kind and text preset, where its files say so."""
     if not folder.is_dir():
-        raise BadInput(f"The checkpoint {folder} is not a directory; it must hold {', '.join(WEIGHT_FILES)}.")
+        raise BadInput(
+            f"The checkpoint {folder} is not a directory; it must hold {', '.join(WEIGHT_FILES)}.", "weights_missing"
+        )
     paths = {name: _weight_file(folder, name) for name in WEIGHT_FILES}
     missing = [name for name, path in paths.items() if not path.is_file()]
     if TEXT_FILE in missing and (folder / TEXT_FOLDER).is_dir():
         missing.remove(TEXT_FILE)
     if missing:
-        raise BadInput(f"The checkpoint {folder} lacks {', '.join(missing)}.")
+        raise BadInput(f"The checkpoint {folder} lacks {', '.join(missing)}{_pickles(folder)}.", "weights_missing")
     present = [path for path in paths.values() if path.is_file()]
     return {key: value for path in present for key, value in read_metadata(path).items()}
+
+
+def _pickles(folder: Path) -> str:
+    """A hint where somebody's weights lie there in a form that is not read, because reading it may run code."""
+    found = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+    return f"; {found[0]} is a pickle, and only safetensors is read" if found else ""
 
 
 def _stored_sampler(folder: Path, stored: str | None) -> SamplerDefaults:
@@ -215,7 +227,7 @@ def _from_checkpoint(request: Request, folder: Path, kind: LatentKind, text: str
     text_path = _weight_file(folder, TEXT_FILE)
     text_encoder = load_text_encoder(text, text_path if text_path.is_file() else folder / TEXT_FOLDER)
     denoiser = LiRAModel(request.config, kind.channels, text_encoder.width, kind.patch_size)
-    trained_on = load_module(denoiser, _weight_file(folder, "denoiser.safetensors")).get("text_encoder")
+    trained_on = fill_denoiser(denoiser, _weight_file(folder, "denoiser.safetensors")).get("text_encoder")
     if trained_on is not None and trained_on != weights_digest(text_encoder):
         raise BadInput(f"The denoiser in {folder} was trained on the text states of another text encoder.")
     decoder = TinyDecoder(kind)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from transformers.utils import logging as transformers_logging
 
 from lira.checkpoint import load_module
+from lira.fits import check_loaded
 from lira_runtime.errors import BadInput
 from lira_runtime.interface import PROMPT_TOKENS
 from lira_runtime.tokenizer import END_ID, START_ID, ClipTokenizer
@@ -133,14 +135,24 @@ def load_text_encoder(preset_name: str, source: Path | str) -> TextEncoder:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        clip = CLIPTextModel.from_pretrained(str(source), local_files_only=True, use_safetensors=True)
+        loaded: Any = CLIPTextModel.from_pretrained(
+            str(source),
+            local_files_only=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # check_loaded names them
+            output_loading_info=True,
+        )
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise BadInput(f"No CLIP text weights could be loaded from '{source}': {str(error).splitlines()[0]}") from error
+        sentence = f"No CLIP text weights could be loaded from '{source}': {str(error).splitlines()[0]}"
+        raise BadInput(f"{sentence} Only safetensors is read.", "weights_missing") from error
+    clip, info = loaded
     for name in SHAPE_FIELDS:
         found, wanted = getattr(clip.config, name), getattr(encoder.clip.config, name)
         if found != wanted:
             what = "text width" if name == "hidden_size" else name
-            raise BadInput(f"'{source}' has {what} {found}, text encoder '{preset_name}' has {wanted}.")
+            sentence = f"'{source}' has {what} {found}, text encoder '{preset_name}' has {wanted}."
+            raise BadInput(sentence, "weights_differ")
+    check_loaded(clip, info, f"'{source}'")
     encoder.clip = clip
     return encoder.float().eval()
 

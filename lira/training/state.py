@@ -13,7 +13,8 @@ from msgspec import Meta, Struct
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from lira.checkpoint import check_fits, load_tensors, save_tensors
+from lira.checkpoint import load_tensors, save_tensors
+from lira.fits import check_fits
 from lira_runtime.errors import BadInput
 
 DIGEST_LENGTH = 64
