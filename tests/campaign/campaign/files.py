@@ -15,7 +15,7 @@ from PIL import Image
 from campaign.bundles import MANIFEST, link_tree, right_manifest, signed_toy
 from campaign.damage import DAMAGES
 from campaign.forge import FORGERIES, Forgery
-from campaign.forked import forking
+from campaign.light import Light
 from campaign.sandbox import Ended, Yard, call, run, settle
 from campaign.tally import Tally
 
@@ -24,8 +24,9 @@ DAMAGED_CODE = 5
 
 @dataclass(frozen=True)
 class Ground:
-    """What cases are made from: the yard, the sound bundle, and the key that signed it."""
+    """What cases are made from: the yard, the sound bundle, and the key that signed it; and who draws and profiles."""
 
+    light: Light
     yard: Yard
     sound: Path
     public: Path
@@ -58,15 +59,14 @@ def _class(name: str, kinds: Mapping[str, Forgery], judge: Any, count: int, seed
 
 
 def _ground(folder: Path) -> Ground:
+    light = Light()
     import lira_export.verify  # noqa: F401  everything that a child would have to import
-    import lira_runtime.cli
-    import lira_runtime.memory.profile_cli
     import lira_runtime.trust.cli  # noqa: F401
 
     sound, public = signed_toy(folder)
     settle()
     yard = Yard(folder / "yard")
-    ground = Ground(yard, sound, public)
+    ground = Ground(light, yard, sound, public)
     _lay(ground)
     for what, ended in _commands(ground).items():
         if ended.code or ended.fault():
@@ -84,16 +84,14 @@ def _lay(ground: Ground) -> None:
 
 def _commands(ground: Ground, deep: bool = False) -> dict[str, Ended]:
     """What the three commands make of the bundle in the yard."""
-    from lira_runtime.cli import main as generate
-    from lira_runtime.memory.profile_cli import main as profile
     from lira_runtime.trust.cli import main as verify
 
-    yard = ground.yard
+    yard, light = ground.yard, ground.light
     picture = ("a cat", "--out", yard.out / "a.png", "--steps", "2", "--threads", "1", "--json")
     return {
         "verify": run(call(verify, yard.bundle, "--json", *(["--deep"] if deep else [])), yard),
-        "generate": run(call(generate, yard.bundle, *picture), yard),
-        "profile": run(forking(call(profile, yard.bundle, "--threads", "1", "--json")), yard),
+        "generate": light.run("generate", yard, yard.bundle, *picture),
+        "profile": light.run("profile", yard, yard.bundle, "--threads", "1", "--json"),
     }
 
 
@@ -108,8 +106,6 @@ def _judge_damaged(ground: Ground, random: Random) -> tuple[str | None, bool]:
 
 
 def _judge_forged(ground: Ground, random: Random) -> tuple[str | None, bool]:
-    from lira_runtime.cli import main as generate
-
     found = _commands(ground, deep=random.random() < 0.5)
     for what, ended in found.items():
         fault = ended.fault() or _no_json(ended) or (_wrongly_taken(ground, what) if ended.code == 0 else None)
@@ -120,7 +116,7 @@ def _judge_forged(ground: Ground, random: Random) -> tuple[str | None, bool]:
     accepted = any(ended.code == 0 for ended in found.values())
     if accepted:
         picture = ("a cat", "--out", ground.yard.out / "b.png", "--threads", "1", "--public-key", ground.public)
-        ended = run(call(generate, ground.yard.bundle, *picture), ground.yard)
+        ended = ground.light.run("generate", ground.yard, ground.yard.bundle, *picture)
         unchanged = _sha256(ground.yard.bundle / MANIFEST) == _sha256(ground.sound / MANIFEST)
         if ended.fault() or ended.code != (0 if unchanged else DAMAGED_CODE):
             return f"generate --public-key: {ended.fault() or ended.code}", False

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +71,16 @@ def without_reader(command: Command) -> Command:
     return run
 
 
+def may_mount() -> bool:
+    """Whether this user may mount a disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with Full(Path(folder)):
+                return True
+        except (OSError, subprocess.CalledProcessError):
+            return False
+
+
 class Full:
     """A folder on a disk of its own, of 64 MiB, of which `leave` leaves so many bytes. Needs the right to mount."""
 
@@ -100,4 +111,4 @@ class Full:
 
     def _mount(self, options: str) -> None:
         command = ["mount", "-t", "tmpfs", "-o", options, "lira-campaign", str(self._folder)]
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)

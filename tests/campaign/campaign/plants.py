@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def a_bundle_is_removed_before_another_comes() -> None:
 
     def swap(part: Path, goal: Path, prefix: str) -> None:
         shutil.rmtree(goal, ignore_errors=True)
+        time.sleep(5)  # so that a random moment falls into it
         shutil.copytree(part, goal)
 
     files.swap_in = swap

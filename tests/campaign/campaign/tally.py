@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+SAID_EVERY = 500
+"""Cases between two lines that say how far a class is."""
 Verdict = Literal["refused", "accepted"]
 SHOWN = 20
 """Faults that are listed in full; all are counted."""
@@ -41,6 +43,8 @@ class Tally(msgspec.Struct):
             self.refused += 1
         else:
             self.accepted += 1
+        if self.tried % SAID_EVERY == 0:
+            print(f"{self.name}: {self.tried}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
