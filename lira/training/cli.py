@@ -77,6 +77,7 @@ def run_options(default_recipe: str | None) -> Callable[[Callable[..., None]], C
             import torch
 
             torch.set_num_threads(threads)
+            torch.backends.cudnn.benchmark = True  # every step has the same shapes; without a GPU it does nothing
             function(Run(recipe_name, default_recipe, overrides, json, tensorboard, out, resume), **own)
             if json:
                 _say_done(out)
