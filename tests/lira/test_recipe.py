@@ -124,5 +124,5 @@ def test_a_file_is_read_and_what_is_none_is_refused(tmp_path: Path) -> None:
     path.write_text('[model]\npreset = "nano"\nlatent = "demo"\n')
     with pytest.raises(BadInput, match="missing required field"):
         resolve(str(path))
-    with pytest.raises(BadInput, match="choose one of demo, full, smoke, or"):
+    with pytest.raises(BadInput, match="choose one of demo, demo-gpu, full, smoke, or"):
         resolve("demmo")

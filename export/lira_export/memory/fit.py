@@ -23,7 +23,7 @@ from lira_runtime.memory.profile import STAGES, shown
 LOSSES = "losses.toml"
 ENOUGH_DB = 40.0
 """From which on more decibels are worth neither memory nor speed: of 400 pictures as many are right by int8, which has
-41.6 dB, as by float32 (docs/demo.md)."""
+40.3 dB, as by float32 (docs/training.md)."""
 HEAD = ("px", "recipe", "weights", "predicted peak", "in the", "expected dB", "")
 
 
