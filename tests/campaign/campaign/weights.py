@@ -6,11 +6,13 @@ knows the checkpoint's digest.
 """
 
 import json
+import os
 import shutil
 import struct
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -159,7 +161,8 @@ def _made(folder: Path) -> tuple[Path, Path]:
         for name, metadata in said.items():
             save_module(getattr(models, name), sound / f"{name}.safetensors", torch.float16, metadata)
         sys.argv = ["lira-export", *_arguments(sound, bundle), "--component", "decoder"]
-        return cli.main()
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            return cli.main()
 
     in_child(make)
     return sound, bundle
