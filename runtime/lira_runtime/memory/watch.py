@@ -75,8 +75,8 @@ class Watched:
 
     @property
     def peak_sampled(self) -> int:
-        """The greatest resident size that was seen from outside, in bytes."""
-        return max(sample.reading.resident for sample in self.samples)
+        """The greatest resident size that was seen from outside, in bytes; 0 where it ended before anybody looked."""
+        return max((sample.reading.resident for sample in self.samples), default=0)
 
     def phase(self, name: str) -> Phase:
         """The phase called `name`; KeyError where there is none."""

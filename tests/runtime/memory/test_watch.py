@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lira_runtime.errors import BadInput, DamagedBundle, OverBudget
-from lira_runtime.memory.watch import watch
+from lira_runtime.memory.watch import Watched, watch
 
 MIB = 1 << 20
 PRELUDE = """
@@ -104,7 +104,7 @@ with phase("low", reset=False):
 def test_the_kernels_last_word_on_the_ended_process_is_its_peak() -> None:
     watcher = f"""
 import json
-from lira_runtime.memory.watch import watch
+from lira_runtime.memory.watch import Watched, watch
 watched = watch("pipeline", {command(HIGH)!r})
 print(json.dumps([watched.peak, watched.maxrss]))
 """  # in a process of its own: where the watcher has held more than the watched, the kernel's word is of no use
@@ -151,3 +151,7 @@ def test_a_process_that_fails_is_one_sentence_with_its_own_exit_code(
 def test_an_interrupted_process_interrupts() -> None:
     with pytest.raises(KeyboardInterrupt):
         watch("decoder", command("import sys; sys.exit(130)"))
+
+
+def test_a_process_that_ended_before_anybody_looked_has_no_sampled_peak() -> None:
+    assert Watched("pipeline", (), (), 5, None).peak_sampled == 0
