@@ -1,13 +1,12 @@
 """One flipped bit anywhere in any file of a signed bundle: `lira-verify` names the file that has it, and no other."""
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
 from random import Random
 
 from campaign.bundles import MANIFEST, SIGNATURE, files_of, link_tree, put, signed_toy
-from campaign.sandbox import Ended, Yard, call, run, settle
+from campaign.sandbox import Ended, Yard, call, events, run, settle
 from campaign.tally import Tally
 
 
@@ -42,6 +41,6 @@ def _fault(ended: Ended, name: str) -> str | None:
     if ended.fault() or ended.code != 5:
         return ended.fault() or f"lira-verify ended with {ended.code}"
     kind = {MANIFEST: "manifest", SIGNATURE: "signature"}.get(name, "file")
-    checks = [each for each in map(json.loads, ended.out.splitlines()) if each["event"] == "check"]
+    checks = [each for each in events(ended.out) if each["event"] == "check"]
     found = [(each["check"], each["subject"]) for each in checks if each["status"] == "failed"]
     return None if found == [(kind, name)] else f"lira-verify blames {found}"

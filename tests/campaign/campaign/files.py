@@ -1,7 +1,6 @@
 """Bundles that are damaged or forged, against `lira-verify`, `lira-generate` and `lira-profile`."""
 
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from campaign.bundles import MANIFEST, link_tree, right_manifest, signed_toy
 from campaign.damage import DAMAGES
 from campaign.forge import FORGERIES, Forgery
 from campaign.light import Light
-from campaign.sandbox import Ended, Yard, call, run, settle
+from campaign.sandbox import Ended, Yard, call, events, run, settle
 from campaign.tally import Tally
 
 DAMAGED_CODE = 5
@@ -126,7 +125,7 @@ def _judge_forged(ground: Ground, random: Random) -> tuple[str | None, bool]:
 def _no_json(ended: Ended) -> str | None:
     """What is on stdout beside events, of which the last one says how it ended."""
     try:
-        found = [json.loads(line)["event"] for line in ended.out.splitlines()]
+        found = [each["event"] for each in events(ended.out)]
     except (ValueError, KeyError, TypeError):
         found = []
     if found[-1:] != ["error" if ended.code else "result"]:

@@ -1,6 +1,5 @@
 """Prompts of every kind of text: token for token what transformers makes of them, and no word lost in silence."""
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,8 +7,9 @@ from random import Random
 from typing import Any
 
 from campaign.bundles import signed_toy
-from campaign.sandbox import Ended, Yard, call, run, settle
+from campaign.sandbox import Ended, call, events, run, settle
 from campaign.tally import Tally
+from campaign.yard import Yard
 
 ROOM = 75
 """Tokens of a prompt that the text encoder reads."""
@@ -156,8 +156,8 @@ def drawn(yard: Yard, bundle: Path, ours: Any, prompt: str) -> str | None:
 
     picture = yard.out / "a.png"
     picture.unlink(missing_ok=True)
-    asked = (bundle, prompt, "--out", picture, "--steps", "1", "--threads", "1")
-    ended = run(call(main, *asked), yard)
+    asked = (bundle, "--out", picture, "--steps", "1", "--threads", "1")
+    ended = run(call(main, *asked, "--", prompt), yard)
     is_text = not any(0xD800 <= ord(each) < 0xE000 for each in prompt)
     tokens = ours.encode(prompt) if is_text else None
     takes = tokens is not None and not tokens.truncated and bool(prompt.strip())
@@ -167,11 +167,12 @@ def drawn(yard: Yard, bundle: Path, ours: Any, prompt: str) -> str | None:
         return None
     if " ".join(repr(tokens.dropped[:15])[1:-1].split()) not in ended.err:
         return f"lira-generate does not say what it would lose: {ended.err[-200:]!r}"
-    cut = run(call(main, *asked, "--cut", "--json"), yard)
-    events = [json.loads(line) for line in cut.out.splitlines()]
-    said = [each["dropped"] for each in events if each["event"] == "prompt_cut"]
-    if cut.code or cut.fault() or said != [tokens.dropped]:
-        return f"lira-generate --cut: {cut.fault() or cut.code}, dropped {str(said)[:80]}"
+    cut = run(call(main, *asked, "--cut", "--json", "--", prompt), yard)
+    if cut.code or cut.fault():
+        return f"lira-generate --cut: {cut.fault() or cut.code}"
+    said = [each["dropped"] for each in events(cut.out) if each["event"] == "prompt_cut"]
+    if said != [tokens.dropped]:
+        return f"lira-generate --cut says that {str(said)[:80]} was dropped"
     return _wrongly_drawn(cut, True, picture, prompt)
 
 

@@ -5,6 +5,7 @@ The parent has imported everything and started no thread, so that a child begins
 
 import functools
 import gc
+import json
 import os
 import resource
 import select
@@ -16,8 +17,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from campaign.yard import Yard, listening
+from campaign.yard import Pipe, Yard, listening
 from lira_runtime.memory import meter
 
 MOST_SECONDS = 10.0
@@ -90,6 +92,14 @@ def call(main: Callable[[list[str]], object], *arguments: str | Path) -> Command
     return lambda: main([str(each) for each in arguments])
 
 
+def events(said: str) -> list[dict[str, Any]]:
+    """The JSON objects that a command said, one a line; no other end of a line that Unicode knows is one.
+
+    Raises ValueError where it said anything else.
+    """
+    return [json.loads(line) for line in said.split("\n") if line]
+
+
 @dataclass(frozen=True)
 class Stop:
     """A signal that a child gets so many seconds after its start; SIGKILL goes to all that it has started, too."""
@@ -101,15 +111,16 @@ class Stop:
 def run(command: Command, yard: Yard, seconds: float = MOST_SECONDS, stop: Stop | None = None) -> Ended:
     """Run a command in a child, and see what it does."""
     before = yard.stamps()
-    with listening() as (out, err, wrote):
+    with listening() as pipes:
+        out, err, wrote = pipes
         begun = time.monotonic()
         pid = os.fork()
         if not pid:
             _live(command, yard, out.writing, err.writing, wrote.writing)
         os.setpgid(pid, pid)  # whoever of the two is first
-        if stop is not None and not _ended_within(pid, stop.after):
+        if stop is not None and not _ended_within(pid, stop.after, pipes):
             (os.killpg if stop.number == signal.SIGKILL else os.kill)(pid, stop.number)
-        hung = not _ended_in_time(pid, seconds)
+        hung = not _ended_in_time(pid, seconds, pipes)
         if hung:
             os.killpg(pid, signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
@@ -174,10 +185,10 @@ def _watch_writes(writable: Sequence[str], log: int) -> None:
     sys.addaudithook(hook)
 
 
-def _ended_in_time(pid: int, seconds: float) -> bool:
+def _ended_in_time(pid: int, seconds: float, pipes: Sequence[Pipe]) -> bool:
     """Whether it ends before it has had so many seconds of a processor, or `PATIENCE` times as many by the clock."""
     begun, step = time.monotonic(), seconds
-    while not _ended_within(pid, step):
+    while not _ended_within(pid, step, pipes):
         used = sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
         if used / os.sysconf("SC_CLK_TCK") >= seconds or time.monotonic() - begun > PATIENCE * seconds:
             return False
@@ -185,10 +196,17 @@ def _ended_in_time(pid: int, seconds: float) -> bool:
     return True
 
 
-def _ended_within(pid: int, seconds: float) -> bool:
-    handle = os.pidfd_open(pid)
+def _ended_within(pid: int, seconds: float, pipes: Sequence[Pipe]) -> bool:
+    """Wait for a child, and listen to it meanwhile."""
+    handle, end = os.pidfd_open(pid), time.monotonic() + seconds
     try:
-        return bool(select.select([handle], [], [], seconds)[0])
+        while (left := end - time.monotonic()) > 0:
+            ready = select.select([handle, *(pipe.reading for pipe in pipes)], [], [], left)[0]
+            for pipe in pipes:
+                pipe.drain()
+            if handle in ready:
+                return True
+        return False
     finally:
         os.close(handle)
 

@@ -3,13 +3,13 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-MOST_SAID = 1 << 20
-"""Bytes of stdout, and of stderr, that a child may say; what says more hangs."""
+PIECE = 1 << 20
+"""Bytes that a pipe holds, and that are read of it at once."""
 Stamp = tuple[str, int, int, int]
 
 
@@ -54,25 +54,30 @@ class Yard:
 
 @dataclass(frozen=True)
 class Pipe:
-    """A pipe that holds all that a child says: a file's size can be limited, and its disk be full."""
+    """A pipe in which a child says what it has to say: a file's size can be limited, and its disk be full."""
 
     reading: int
     writing: int
+    said: bytearray = field(default_factory=bytearray)
 
     @classmethod
     def new(cls) -> Self:
         """One that blocks nobody who reads."""
         pipe = cls(*os.pipe())
-        fcntl.fcntl(pipe.writing, fcntl.F_SETPIPE_SZ, MOST_SAID)
+        fcntl.fcntl(pipe.writing, fcntl.F_SETPIPE_SZ, PIECE)
         os.set_blocking(pipe.reading, False)
         return pipe
 
+    def drain(self) -> None:
+        """Take what is in it."""
+        with suppress(BlockingIOError):
+            while piece := os.read(self.reading, PIECE):
+                self.said.extend(piece)
+
     def text(self) -> str:
-        """What is in it."""
-        try:
-            return os.read(self.reading, MOST_SAID).decode(errors="replace")
-        except BlockingIOError:
-            return ""
+        """All that was said."""
+        self.drain()
+        return self.said.decode(errors="replace")
 
     def close(self) -> None:
         """Close both ends."""
