@@ -55,7 +55,7 @@ class Parts:
         """Tell them from the phases of a stage's process."""
         idle, load = stage.phase(IMPORT).after, stage.phase(LOAD)
         runs = (stage.phase(FIRST_RUN), stage.phase(STEADY_RUN))
-        seen = [sample.reading for sample in stage.samples if runs[0].begin <= sample.seconds <= runs[1].end]
+        seen = [sample.reading for sample in stage.samples if sample.within(runs[0].begin, runs[1].end)]
         highest = max([*seen, *(phase.after for phase in runs)], key=lambda reading: reading.resident)
         packed = load.after.anonymous - idle.anonymous
         mapped = highest.file_backed - idle.file_backed

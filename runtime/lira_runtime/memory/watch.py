@@ -26,10 +26,18 @@ _ERRORS: dict[int, type[LiRAError]] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """seconds: since the process was started."""
+    """seconds: since the process was started. reading: taken between `seconds` and `until`.
+
+    Whoever samples may be put off the processor in between, for longer than a phase takes.
+    """
 
     seconds: float
+    until: float
     reading: Reading
+
+    def within(self, begin: float, end: float) -> bool:
+        """Whether it was surely taken between the two, in seconds since the process was started."""
+        return begin <= self.seconds and self.until <= end
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,8 @@ class _Log:
 
     def sample(self, pid: int) -> None:
         with contextlib.suppress(ProcessLookupError):
-            self.samples.append(Sample(time.monotonic() - self.origin, read(pid)))
+            begin, reading = time.monotonic(), read(pid)
+            self.samples.append(Sample(begin - self.origin, time.monotonic() - self.origin, reading))
 
     def take(self, line: bytes) -> None:
         record = json.loads(line)
@@ -141,7 +150,7 @@ class _Log:
     def _closed(self, first: dict[str, Any], last: dict[str, Any]) -> Phase:
         begin, end = first["at"] - self.origin, last["at"] - self.origin
         after = Reading(last["resident"], last["anonymous"], last["file_backed"], last["mark"])
-        seen = [sample.reading.resident for sample in self.samples if begin <= sample.seconds <= end]
+        seen = [sample.reading.resident for sample in self.samples if sample.within(begin, end)]
         peak = max([after.resident, *seen])
         if first["reset"] or after.mark > first["mark"]:
             # The kernel keeps its mark by counters that lag by some pages: a sample may be above it.

@@ -27,10 +27,13 @@ def _reading(resident: int) -> Reading:
 
 def _process(name: str, phases: list[tuple[str, int, int]]) -> Watched:
     """phases: name, MB at its end, MB of its peak; each takes a second, with its peak in the middle."""
-    found, samples = [], [Sample(0.0, _reading(FILE))]
+    found, samples = [], [Sample(0.0, 0.0, _reading(FILE))]
     for second, (phase, after, peak) in enumerate(phases):
         found.append(Phase(phase, second, second + 1, _reading(after), peak * MB, "kernel"))
-        samples += [Sample(second + 0.5, _reading(peak)), Sample(second + 0.999, _reading(after))]
+        samples += [
+            Sample(second + 0.5, second + 0.5, _reading(peak)),
+            Sample(second + 0.999, second + 0.999, _reading(after)),
+        ]
     return Watched(name, tuple(found), tuple(samples), max(peak for _, _, peak in phases) * MB, None)
 
 

@@ -155,7 +155,11 @@ def test_parts_add_up_to_the_peak_of_the_runs() -> None:
         Phase("first run", 2, 3, reading(200, 140), 230 * MB, "kernel"),
         Phase("steady run", 3, 4, reading(200, 140), 240 * MB, "kernel"),
     )
-    samples = (Sample(1.5, reading(155, 30)), Sample(2.5, reading(220, 150)), Sample(3.5, reading(235, 160)))
+    samples = (
+        Sample(1.5, 1.5, reading(155, 30)),
+        Sample(2.5, 2.5, reading(220, 150)),
+        Sample(3.5, 3.5, reading(235, 160)),
+    )
     parts = Parts.of(Watched("denoiser", phases, samples, 240 * MB, None))
     assert parts == Parts(runtime=50 * MB, packed=70 * MB, mapped=45 * MB, activations=75 * MB, loading=10 * MB)
     assert parts.runtime + parts.packed + parts.mapped + parts.activations == 240 * MB

@@ -105,7 +105,7 @@ def test_a_chart_puts_memory_and_budget_at_their_heights() -> None:
     """Half of the axis resident, a quarter of it anonymous, the budget at three quarters."""
     reading = Reading(100 * MB, 50 * MB, 50 * MB, 0)
     phases = (Phase("load", 0, 5, reading, 100 * MB, "kernel"), Phase("run", 5, 10, reading, 100 * MB, "kernel"))
-    watched = Watched("decoder", phases, (Sample(0, reading), Sample(10, reading)), 100 * MB, None)
+    watched = Watched("decoder", phases, (Sample(0, 0, reading), Sample(10, 10, reading)), 100 * MB, None)
     drawn = ElementTree.fromstring(svg(watched, 200 * MB, 150 * MB))
     shapes = {shape.get("class"): shape for shape in drawn}
     band = shapes["band0"]
@@ -136,8 +136,8 @@ def test_labels_do_not_meet() -> None:
 
 
 def test_thinning_keeps_the_highest_moment() -> None:
-    samples = [Sample(at / 1000, Reading(at % 7, 0, 0, 0)) for at in range(1, 9000)]
-    samples[4321] = Sample(samples[4321].seconds, Reading(99, 0, 0, 0))
+    samples = [Sample(at / 1000, at / 1000, Reading(at % 7, 0, 0, 0)) for at in range(1, 9000)]
+    samples[4321] = Sample(samples[4321].seconds, samples[4321].seconds, Reading(99, 0, 0, 0))
     kept = thinned(samples)
     assert len(kept) <= 601
     assert samples[4321] in kept

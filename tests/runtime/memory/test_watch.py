@@ -5,11 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from lira_runtime.errors import BadInput, DamagedBundle, OverBudget
+from lira_runtime.memory import watch as watch_module
+from lira_runtime.memory.reading import Reading, read
 from lira_runtime.memory.watch import Watched, watch
 
 MIB = 1 << 20
@@ -83,6 +86,27 @@ with phase("hold"):
     assert watched.peak_anonymous == pytest.approx(held[0].anonymous, rel=0.02)
 
 
+def test_a_reading_that_came_after_its_phase_is_not_counted_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(pid: int) -> Reading:
+        time.sleep(0.45)  # as if the watcher had been put off the processor
+        return read(pid)
+
+    monkeypatch.setattr(watch_module, "read", late)
+    watched = watch(
+        "pipeline",
+        command(f"""
+with phase("low"):
+    time.sleep(0.5)
+with phase("high"):
+    block = bytearray({64 * MIB})
+    time.sleep(1.0)
+"""),
+    )
+    low, high = watched.phase("low"), watched.phase("high")
+    assert any(low.begin <= s.seconds <= low.end and s.reading.resident > low.peak + 60 * MIB for s in watched.samples)
+    assert high.peak - low.peak == pytest.approx(64 * MIB, rel=0.05)
+
+
 def test_without_setting_the_mark_back_a_lower_phase_is_sampled() -> None:
     watched = watch(
         "pipeline",
@@ -104,6 +128,8 @@ with phase("low", reset=False):
 def test_the_kernels_last_word_on_the_ended_process_is_its_peak() -> None:
     watcher = f"""
 import json
+from lira_runtime.memory import watch as watch_module
+from lira_runtime.memory.reading import Reading, read
 from lira_runtime.memory.watch import Watched, watch
 watched = watch("pipeline", {command(HIGH)!r})
 print(json.dumps([watched.peak, watched.maxrss]))
