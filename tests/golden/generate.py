@@ -4,20 +4,25 @@
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import noise_vectors
-import pixel_vectors
-import sampler_vectors
-from packing import dump
-
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "runtime"))  # clip_reference
+
+import noise_vectors  # noqa: E402
+import pixels_vectors  # noqa: E402
+import sampler_vectors  # noqa: E402
+import tokens_vectors  # noqa: E402
+from packing import dump  # noqa: E402
+
 MAKERS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "noise": noise_vectors.make,
     "sampler": sampler_vectors.make,
-    "pixels": pixel_vectors.make,
+    "pixels": pixels_vectors.make,
+    "tokens": tokens_vectors.make,
 }
 
 

@@ -1,20 +1,25 @@
 """The runtime passes every golden vector, and the vectors are those that their generator writes."""
 
 import base64
-import importlib
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import noise_vectors
 import numpy as np
+import pixels_vectors
 import pytest
+import sampler_vectors
 from noise_vectors import philox
 from numpy.typing import NDArray
+from packing import dump
 
 from lira_runtime import sampler
 from lira_runtime.image import to_pixels
 from lira_runtime.noise import initial_noise
+from lira_runtime.tokenizer import ClipTokenizer
 
 HERE = Path(__file__).parent
 MASK = 2**64 - 1
@@ -30,12 +35,19 @@ def floats(packed: str, shape: list[int]) -> NDArray[np.float32]:
     return np.frombuffer(base64.b64decode(packed), "<f4").reshape(shape)
 
 
-@pytest.mark.parametrize("name", ["noise", "sampler", "pixels"])
-def test_the_generator_writes_the_same_bytes_again(name: str, tmp_path: Path) -> None:
-    packing = importlib.import_module("packing")
-    made = {"noise": "noise_vectors", "sampler": "sampler_vectors", "pixels": "pixel_vectors"}[name]
-    packing.dump(tmp_path / "again.json", importlib.import_module(made).make())
+@pytest.mark.parametrize("make", [noise_vectors.make, sampler_vectors.make, pixels_vectors.make])
+def test_the_generator_writes_the_same_bytes_again(make: Callable[[], Any], tmp_path: Path) -> None:
+    name = make.__module__.removesuffix("_vectors")
+    dump(tmp_path / "again.json", make())
     assert (tmp_path / "again.json").read_bytes() == (HERE / f"{name}.json").read_bytes()
+
+
+def test_the_generator_finds_the_same_tokens_again(tmp_path: Path) -> None:
+    pytest.importorskip("regex", reason="regex, which transformers brings, is not installed: no second reading")
+    from tokens_vectors import make
+
+    dump(tmp_path / "again.json", make(with_transformers=False))
+    assert (tmp_path / "again.json").read_bytes() == (HERE / "tokens.json").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -124,3 +136,21 @@ def test_pixels_tell_float32_from_float64() -> None:
     wide = np.floor(np.clip(floats(case["image_f32"], case["shape"])[0].astype(np.float64), 0, 1) * 255 + 0.5)
     wanted = np.frombuffer(base64.b64decode(case["pixels"]), np.uint8)
     assert math.prod(case["shape"]) > (wide.transpose(1, 2, 0).ravel() != wanted).sum() > 5
+
+
+def test_tokens() -> None:
+    tokenizer, wrong = ClipTokenizer.vendored(), []
+    for case in read("tokens")["prompts"]:
+        tokens = tokenizer.encode(case["prompt"])
+        row = [49406, *case["ids"], *[49407] * (76 - len(case["ids"]))]
+        if (tokens.ids.tolist(), tokens.dropped) != ([row], case["dropped"]):
+            wrong.append(case["prompt"])
+    assert not wrong
+
+
+def test_the_prompts_are_500_of_many_scripts_and_some_are_cut() -> None:
+    """Or the file might hold little and the test above would say little."""
+    cases = read("tokens")["prompts"]
+    assert len({case["prompt"] for case in cases}) == 500
+    assert len({ord(char) >> 7 for case in cases for char in case["prompt"]}) > 180
+    assert 30 < sum(case["dropped"] != "" for case in cases) < 100
