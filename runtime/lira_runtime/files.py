@@ -113,7 +113,8 @@ def check_writable_file(goal: Path) -> None:
 def check_writable_folder(folder: Path) -> None:
     """Raise BadInput unless a file can be made in an existing folder; permissions alone do not tell."""
     try:
-        with tempfile.NamedTemporaryFile(prefix=_PART_PREFIX, suffix=_PART_SUFFIX, dir=folder):
+        # Without a name, where the system can: a process that is killed here leaves nothing.
+        with tempfile.TemporaryFile(prefix=_PART_PREFIX, suffix=_PART_SUFFIX, dir=folder):
             pass
     except OSError as error:
         reason = error.strerror or str(error)

@@ -1,11 +1,15 @@
 import hashlib
 import os
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lira_runtime.errors import BadInput
-from lira_runtime.files import atomic_directory, atomic_write, check_outputs, sha256_of
+from lira_runtime.files import atomic_directory, atomic_write, check_outputs, check_writable_folder, sha256_of
 
 
 def test_sha256_is_that_of_the_whole_file(tmp_path: Path) -> None:
@@ -56,6 +60,26 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 def test_a_device_is_not_replaced() -> None:
     with pytest.raises(BadInput, match="not an ordinary file"), atomic_write("/dev/null"):
         pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file without a name is Linux's")
+def test_a_folder_is_tried_without_a_name_that_a_kill_would_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings = []
+
+    def looked_at(make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*args: Any, **kwargs: Any) -> Any:
+            file = make(*args, **kwargs)
+            listings.append(os.listdir(tmp_path))
+            return file
+
+        return made
+
+    for name in ("TemporaryFile", "NamedTemporaryFile"):
+        monkeypatch.setattr(tempfile, name, looked_at(getattr(tempfile, name)))
+    check_writable_folder(tmp_path)
+    assert listings == [[]]
 
 
 def test_a_failed_directory_leaves_nothing(tmp_path: Path) -> None:

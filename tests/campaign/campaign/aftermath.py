@@ -11,7 +11,9 @@ from campaign.bundles import MANIFEST, entries, right_manifest
 from campaign.exports import COMPONENTS, NEW, SECONDS, Rig
 from campaign.sandbox import Ended, Yard, run
 
-NAMES = re.compile(r"bundle|bundle-drift\.png|\.lira-bundle\.(kept|lock|\w+\.(part|old))|filler")
+NAMES = re.compile(
+    r"bundle|bundle-drift\.png|\.lira-bundle\.(kept|lock|\w+\.(part|old))|\.lira-bundle-drift\.png\.\w+\.part|filler"
+)
 """What docs/export.md says may lie beside an output after a kill."""
 KEY = re.compile("[0-9a-f]{64}")
 
