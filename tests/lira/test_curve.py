@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from event_lines import read_events
 from PIL import Image
 
+from lira.training import cli
 from lira.training.curve import plot_curve
 from lira.training.watch import read_curve
 from lira_runtime.errors import BadInput
@@ -25,6 +27,20 @@ def test_a_curve_is_plotted_and_another_file_is_refused_by_its_line(tmp_path: Pa
     curve.write_text("step 1\nstep 2\n")
     with pytest.raises(BadInput, match="Line 1"):
         plot_curve(curve, tmp_path / "curve.png")
+
+
+def test_a_plots_place_is_said_to_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="plots need the bench extra")
+    curve, out = tmp_path / "curve.jsonl", tmp_path / "curve.png"
+    curve.write_text('{"step": 1, "loss": 1.6}\n')
+    monkeypatch.setattr("sys.argv", ["lira-train", "curve", str(curve), "--out", str(out), "--json"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    (result,) = read_events(capsys.readouterr().out)
+    assert (ended.value.code, result["command"], result["out"]) == (0, "lira-train", str(out))
+    assert Image.open(out).size == (960, 540)
 
 
 Lines = dict[str, tuple[list[float], list[float]]]

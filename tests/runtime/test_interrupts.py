@@ -55,7 +55,7 @@ cli_guard(main)()
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_is_interrupted_while_it_is_imported_ends_as_at_any_other_time(name: str) -> None:
     code = SENT_WHEN_IMPORTED.format(module=COMMANDS[name].module, number="SIGINT", name=name)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
     assert (done.returncode, done.stderr) == (130, "error: interrupted.\n")
     (error,) = read_events(done.stdout)
     assert (error["code"], error["exit_code"]) == ("interrupted", 130)

@@ -118,7 +118,8 @@ def test_the_judge_is_measured_on_held_out_scenes_and_its_confusions_are_named(
         judge.things.weight.zero_()
         judge.things.bias.copy_(torch.eye(len(judge.things.bias))[1 + THINGS.index("cat")])
     save_judge(judge, blind)
-    code, text, errors = run_eval("judge", "--emoji", emoji_folder, "--judge", blind, "--count", "20")
+    options = ("judge", "--emoji", emoji_folder, "--judge", blind, "--count", "20")
+    code, text, errors = run_eval(*options)
     assert code == 0, errors
     assert text.startswith("judge on 20 held-out real scenes")
     confusions = [line for line in text.splitlines() if " -> " in line and ":" in line][1:]
@@ -126,6 +127,25 @@ def test_the_judge_is_measured_on_held_out_scenes_and_its_confusions_are_named(
     assert confusions[0].startswith("  nothing -> cat: ") and 140 <= int(confusions[0].split()[-1]) <= 160
     assert all(line.split(" -> ")[1].startswith("cat:") for line in confusions)
     assert "  objects     0.0 (0.0 to" in text
+    code, text, errors = run_eval(*options, "--json")
+    (result,) = read_events(text)
+    assert (code, errors) == (0, "") and result["command"] == "lira-eval judge"
+    assert (result["shares"]["objects"]["right"], result["shares"]["objects"]["count"]) == (0, 20)
+    said = ["  {shown} -> {read}: {times}".format(**confused) for confused in result["confused"]]
+    assert said[: len(confusions)] == confusions
+    assert sum(map(sum, result["backgrounds"])) == 20
+
+
+def test_what_training_the_judge_comes_to_is_what_its_file_is_measured_at(
+    run_eval: Callable[..., Ran], tmp_path: Path, emoji_folder: Path
+) -> None:
+    options = ("--emoji", emoji_folder, "--count", "10", "--json")
+    code, text, errors = run_eval("train-judge", *options, "--out", tmp_path / "new.safetensors", "--steps", "2")
+    assert code == 0, errors
+    *progress, trained = read_events(text)
+    assert [(each["event"], each["done"], each["total"]) for each in progress][-1] == ("progress", 2, 2)
+    _, text, _ = run_eval("judge", *options, "--judge", tmp_path / "new.safetensors")
+    assert [trained] == read_events(text)
 
 
 @pytest.mark.parametrize(
