@@ -1,0 +1,53 @@
+package lira.core
+
+import java.io.File
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.util.Base64
+import kotlinx.serialization.json.Json
+import kotlinx.serialization.json.JsonArray
+import kotlinx.serialization.json.JsonElement
+import kotlinx.serialization.json.JsonNull
+import kotlinx.serialization.json.JsonObject
+import kotlinx.serialization.json.jsonArray
+import kotlinx.serialization.json.jsonObject
+import kotlinx.serialization.json.jsonPrimitive
+import org.junit.Assume.assumeTrue
+
+/** The vectors that every language is tested with (tests/golden), and the demo bundle where it was exported. */
+object Golden {
+    val folder = File(System.getProperty("lira.golden") ?: "../../tests/golden")
+    val bundle = File(System.getProperty("lira.bundle") ?: "../../build/nano-onnx")
+
+    fun read(name: String): JsonObject = Json.parseToJsonElement(File(folder, "$name.json").readText()).jsonObject
+
+    /** The demo bundle; where it is absent the test is skipped and says so. */
+    fun requireBundle(): File {
+        val there = File(bundle, Manifest.NAME).isFile
+        if (!there) println("SKIPPED: there is no bundle at $bundle; export one, or name it with -Dlira.bundle=DIR")
+        assumeTrue("there is no bundle at $bundle", there)
+        return bundle
+    }
+}
+
+fun JsonObject.array(key: String): JsonArray = getValue(key).jsonArray
+
+fun JsonObject.text(key: String): String = getValue(key).jsonPrimitive.content
+
+fun JsonObject.textOrNull(key: String): String? = get(key)?.takeIf { it != JsonNull }?.jsonPrimitive?.content
+
+fun JsonObject.real(key: String): Double = text(key).toDouble()
+
+fun JsonElement.ints(): List<Int> = jsonArray.map { it.jsonPrimitive.content.toInt() }
+
+fun JsonObject.floats(key: String): FloatArray {
+    val buffer = ByteBuffer.wrap(Base64.getDecoder().decode(text(key))).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer()
+    return FloatArray(buffer.remaining()).also(buffer::get)
+}
+
+/** Largest difference over the largest number. */
+fun relativeError(found: FloatArray, expected: FloatArray): Double {
+    require(found.size == expected.size) { "${found.size} numbers in place of ${expected.size}" }
+    val largest = expected.maxOf { Math.abs(it) }
+    return found.indices.maxOf { Math.abs(found[it].toDouble() - expected[it]) } / largest
+}

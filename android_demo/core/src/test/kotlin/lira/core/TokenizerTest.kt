@@ -1,0 +1,47 @@
+package lira.core
+
+import kotlinx.serialization.json.jsonObject
+import org.junit.Assert.assertArrayEquals
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Test
+
+class TokenizerTest {
+    private lateinit var tokenizer: Tokenizer
+
+    @Before
+    fun load() {
+        tokenizer = Tokenizer.load(Golden.requireBundle().resolve("tokenizer.json"))
+    }
+
+    @Test
+    fun `ids and what was dropped are those of every language`() {
+        val wrong = Golden.read("tokens").array("prompts").map { it.jsonObject }.filter { case ->
+            val tokens = tokenizer.encode(case.text("prompt"))
+            val right = tokens.content == case.getValue("ids").ints() && tokens.dropped == case.text("dropped")
+            if (!right) println("prompt ${case.text("prompt").toList().map { it.code.toString(16) }}: ${tokens.content}, ${tokens.dropped}; expected $case")
+            !right
+        }
+        assertEquals(0, wrong.size)
+    }
+
+    @Test
+    fun `ids are framed and padded`() {
+        val ids = tokenizer.encode("").ids
+        assertArrayEquals(IntArray(77) { if (it == 0) 49406 else 49407 }, ids)
+        assertEquals(listOf(49406, 320, 736, 3055, 49407), tokenizer.encode("a red apple").ids.take(5))
+    }
+
+    @Test(timeout = 20_000)
+    fun `one word of 10,000 characters is merged in time`() {
+        assertTrue(tokenizer.encode("ab".repeat(5_000)).truncated)
+        assertTrue(tokenizer.encode("\u0301".repeat(10_000)).truncated)
+    }
+
+    @Test
+    fun `half a surrogate pair is bad input`() {
+        assertEquals("bad_input", assertThrows(BadInput::class.java) { tokenizer.encode("a \ud800 b") }.code)
+    }
+}
