@@ -12,7 +12,8 @@ from lira_runtime.interface import ComponentName, Positive, TensorSpec
 
 ByteCount = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+# Python's "$" lets the end of a line stand after the digits; the length does not.
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
 Text = Annotated[str, Meta(min_length=1)]
 TargetName = Literal["onnx", "coreml", "tflite"]
 WeightsMode = Literal["packed", "mapped", "streamed"]
