@@ -12,6 +12,8 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "runtime"))  # clip_reference
 
+import files_vectors  # noqa: E402
+import manifests_vectors  # noqa: E402
 import noise_vectors  # noqa: E402
 import pixels_vectors  # noqa: E402
 import sampler_vectors  # noqa: E402
@@ -23,6 +25,8 @@ MAKERS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "sampler": sampler_vectors.make,
     "pixels": pixels_vectors.make,
     "tokens": tokens_vectors.make,
+    "manifests": manifests_vectors.make,
+    "files": files_vectors.make,
 }
 
 

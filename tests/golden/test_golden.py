@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import files_vectors
+import manifests_vectors
 import noise_vectors
 import numpy as np
 import pixels_vectors
@@ -35,7 +37,10 @@ def floats(packed: str, shape: list[int]) -> NDArray[np.float32]:
     return np.frombuffer(base64.b64decode(packed), "<f4").reshape(shape)
 
 
-@pytest.mark.parametrize("make", [noise_vectors.make, sampler_vectors.make, pixels_vectors.make])
+@pytest.mark.parametrize(
+    "make",
+    [module.make for module in (noise_vectors, sampler_vectors, pixels_vectors, manifests_vectors, files_vectors)],
+)
 def test_the_generator_writes_the_same_bytes_again(make: Callable[[], Any], tmp_path: Path) -> None:
     name = make.__module__.removesuffix("_vectors")
     dump(tmp_path / "again.json", make())
