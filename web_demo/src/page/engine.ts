@@ -1,0 +1,67 @@
+/** The worker as the page uses it: opened with a bundle, asked to draw, ended to cancel. */
+
+import type { BundleSummary, DrawRequest, EngineChoice, FromWorker, Place, ToWorker } from "../worker/protocol";
+
+type Listen = (message: FromWorker) => void;
+
+/** Cancelling ends the worker: it stops at any moment, in the middle of a step too, and gives its memory back. */
+export class Engine {
+  private worker: Worker | null = null;
+  private choice: EngineChoice | null = null;
+  private place: Place = { kind: "kept" };
+  private checked: BundleSummary | null = null;
+
+  constructor(private readonly listen: Listen) {}
+
+  /** Open a bundle in a fresh worker. */
+  open(place: Place, choice: EngineChoice): void {
+    this.end();
+    this.place = place;
+    this.choice = choice;
+    const worker = new Worker(new URL("../worker/worker.ts", import.meta.url), { type: "module", name: "lira" });
+    worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
+      if (worker === this.worker) this.heard(data);
+    });
+    worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      const sentence = `the worker failed: ${event.message || "it did not start"}.`;
+      if (worker === this.worker) this.heard({ kind: "failed", code: "internal", sentence, stage: null, place: "open" });
+    });
+    this.worker = worker;
+    this.send({ kind: "open", engine: choice, place, checked: this.checked?.digest ?? null });
+  }
+
+  /** Whether it runs, with these settings. */
+  runsWith(choice: EngineChoice): boolean {
+    return this.worker !== null && JSON.stringify(choice) === JSON.stringify(this.choice);
+  }
+
+  /** Open once more what was open, whose files were checked in this session. */
+  reopen(choice: EngineChoice): void {
+    this.open(this.checked?.kept ? { kind: "kept" } : this.place, choice);
+  }
+
+  draw(request: DrawRequest): void {
+    this.send({ kind: "draw", request });
+  }
+
+  remove(): void {
+    this.send({ kind: "remove" });
+  }
+
+  /** Stop whatever it does. */
+  end(): void {
+    this.worker?.terminate();
+    this.worker = null;
+  }
+
+  private send(message: ToWorker): void {
+    this.worker?.postMessage(message);
+  }
+
+  private heard(message: FromWorker): void {
+    if (message.kind === "opened") this.checked = message.bundle;
+    if (message.kind === "removed") this.checked = null;
+    this.listen(message);
+  }
+}

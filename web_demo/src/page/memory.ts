@@ -1,0 +1,51 @@
+/** Small things that outlive the page: the form, the drawing that was going on, and the last picture. */
+
+const PREFIX = "lira.";
+const LAST_PICTURE = "lira-last.png";
+
+/** A page may be allowed to store nothing: then nothing is remembered. */
+export function remember(key: string, value: unknown): void {
+  try {
+    if (value === null) localStorage.removeItem(PREFIX + key);
+    else localStorage.setItem(PREFIX + key, JSON.stringify(value));
+  } catch {
+    // the browser keeps nothing for this page
+  }
+}
+
+export function recall<T>(key: string): T | null {
+  try {
+    return JSON.parse(localStorage.getItem(PREFIX + key) ?? "null") as T | null;
+  } catch {
+    return null;
+  }
+}
+
+/** name: of the file to download. caption: what the user reads under it. */
+export interface LastPicture {
+  readonly name: string;
+  readonly caption: string;
+}
+
+export async function keepPicture(png: Blob, about: LastPicture): Promise<void> {
+  try {
+    const root = await navigator.storage.getDirectory();
+    const writable = await (await root.getFileHandle(LAST_PICTURE, { create: true })).createWritable();
+    await writable.write(png);
+    await writable.close();
+    remember("last", about);
+  } catch {
+    // the picture is on the page still, and can be downloaded
+  }
+}
+
+export async function lastPicture(): Promise<(LastPicture & { png: Blob }) | null> {
+  const about = recall<LastPicture>("last");
+  if (!about) return null;
+  try {
+    const root = await navigator.storage.getDirectory();
+    return { ...about, png: await (await root.getFileHandle(LAST_PICTURE)).getFile() };
+  } catch {
+    return null;
+  }
+}

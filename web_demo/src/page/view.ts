@@ -1,0 +1,99 @@
+/** What the page shows; it decides nothing. */
+
+import { toRgba } from "../core/pixels";
+import type { Code } from "../core/errors";
+import type { BundleSummary, StageReport } from "../worker/protocol";
+import { page } from "./elements";
+
+/** Stages by the words that a reader knows. */
+export const STAGE_WORDS: Readonly<Record<string, string>> = {
+  text_encoder: "Reading the prompt",
+  denoiser: "Drawing",
+  decoder: "Making the pixels",
+};
+
+export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
+export const say = (sentence: string): void => void (page.status.textContent = sentence);
+
+/** share: 0 to 1, null where nothing goes on. */
+export function showProgress(share: number | null): void {
+  page.progress.hidden = share === null;
+  page.progress.value = share ?? 0;
+}
+
+/** One sentence, and its code for who asks for help. */
+export function showError(sentence: string, code: Code): void {
+  const small = document.createElement("code");
+  small.textContent = code;
+  page.alert.replaceChildren(sentence.charAt(0).toUpperCase() + sentence.slice(1), " ", small);
+}
+
+export function clearError(): void {
+  page.alert.replaceChildren();
+  page.less.hidden = page.cut.hidden = true;
+}
+
+export function showPixels(pixels: Uint8Array, side: number, label: string): void {
+  page.picture.width = page.picture.height = side;
+  page.picture.getContext("2d")!.putImageData(new ImageData(toRgba(pixels), side, side), 0, 0);
+  labelPicture(label);
+}
+
+export async function showPng(png: Blob, label: string): Promise<void> {
+  const bitmap = await createImageBitmap(png);
+  page.picture.width = bitmap.width;
+  page.picture.height = bitmap.height;
+  page.picture.getContext("2d")!.drawImage(bitmap, 0, 0);
+  labelPicture(label);
+}
+
+function labelPicture(label: string): void {
+  page.empty.hidden = true;
+  page.picture.setAttribute("aria-label", label);
+}
+
+export function offerDownload(png: Blob, name: string, caption: string): void {
+  if (page.download.href) URL.revokeObjectURL(page.download.href);
+  page.download.href = URL.createObjectURL(png);
+  page.download.download = name;
+  page.download.hidden = false;
+  page.caption.textContent = caption;
+  page.caption.hidden = false;
+}
+
+export function showModel(bundle: BundleSummary | null): void {
+  page.remove.hidden = !bundle?.kept;
+  if (!bundle) {
+    page.model.textContent = "No model is loaded yet.";
+    return;
+  }
+  const sizes = bundle.resolutions.map((side) => `${side} px`).join(", ");
+  const kept = bundle.kept ? "kept on this device" : "in memory until this page is closed";
+  const recipes = bundle.recipes.join(", ");
+  page.model.textContent = `${bundle.preset}, ${recipes}, ${sizes}: ${bundle.files} files, ${megabytes(bundle.bytes)}, all checked; ${kept}.`;
+}
+
+export const clearStages = (): void => page.stages.replaceChildren();
+
+export function addStage({ stage, seconds, heapBytes }: StageReport): void {
+  const row = document.createElement("tr");
+  const name = document.createElement("th");
+  name.scope = "row";
+  name.textContent = STAGE_WORDS[stage] ?? stage;
+  const cells = [seconds.toFixed(2), megabytes(heapBytes)].map((text) => {
+    const cell = document.createElement("td");
+    cell.textContent = text;
+    return cell;
+  });
+  row.append(name, ...cells);
+  page.stages.append(row);
+}
+
+export const showMemory = (sentence: string): void => void (page.memory.textContent = sentence);
+
+/** A file's name of a prompt: letters and digits of any script. */
+export function fileName(prompt: string, seed: bigint): string {
+  const words = prompt.toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu) ?? ["picture"];
+  return `${[...words.join("-")].slice(0, 50).join("")}-${seed}.png`;
+}
