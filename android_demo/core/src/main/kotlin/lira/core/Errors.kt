@@ -22,3 +22,7 @@ class DamagedBundle(code: String, sentence: String, cause: Throwable? = null) : 
 
 /** The caller asked to stop. */
 class Cancelled : LiRAException("interrupted", "the drawing was cancelled.")
+
+/** The prompt has more tokens than the text encoder reads; [dropped] is the tail that would have no effect. */
+class PromptTooLong(val dropped: String) :
+    LiRAException("bad_input", "the prompt is longer than the 75 tokens that the text encoder reads; shorten it.")

@@ -2,7 +2,7 @@ package lira.core
 
 import java.io.InputStream
 
-private const val SHA256 = "[0-9a-f]{64}\n?"
+private const val SHA256 = "[0-9a-f]{64}"
 private val DTYPES = setOf("float32", "float16", "int64", "int32", "int8", "uint8", "bool")
 
 /** What a field's reader yields; the keys of an object, each read once, all known, the required ones there. */

@@ -1,0 +1,64 @@
+package lira.core
+
+import java.io.ByteArrayOutputStream
+import java.io.DataOutputStream
+import java.io.OutputStream
+import java.util.zip.CRC32
+import java.util.zip.Deflater
+import java.util.zip.DeflaterOutputStream
+
+/** Writes PNG files of 8 bits a channel with text entries, as lira-generate does: a picture says how it was drawn. */
+object Png {
+    private val SIGNATURE = byteArrayOf(0x89.toByte(), 'P'.code.toByte(), 'N'.code.toByte(), 'G'.code.toByte(), 13, 10, 26, 10)
+    private const val UP = 2
+
+    /** Writes [picture] and [texts] (key to text, iTXt in UTF-8); does not close [stream]. Throws IOException as it does. */
+    fun write(stream: OutputStream, picture: Picture, texts: Map<String, String>) {
+        val out = DataOutputStream(stream)
+        out.write(SIGNATURE)
+        out.chunk("IHDR") {
+            writeInt(picture.width)
+            writeInt(picture.height)
+            write(byteArrayOf(8, 2, 0, 0, 0)) // 8 bits, RGB, deflate, filters by row, not interlaced
+        }
+        for ((key, text) in texts) {
+            out.chunk("iTXt") {
+                write(key.toByteArray(Charsets.ISO_8859_1))
+                write(ByteArray(5)) // end of the key, not compressed, no language, no translated key
+                write(text.toByteArray())
+            }
+        }
+        out.chunk("IDAT") { pixels(this, picture) }
+        out.chunk("IEND") {}
+        out.flush()
+    }
+
+    private fun pixels(out: OutputStream, picture: Picture) {
+        val deflater = Deflater()
+        val packed = DeflaterOutputStream(out, deflater)
+        val size = 3 * picture.width
+        val row = ByteArray(size)
+        for (y in 0 until picture.height) {
+            val at = y * size
+            for (i in 0 until size) {
+                val above = if (y == 0) 0 else picture.rgb[at - size + i]
+                row[i] = (picture.rgb[at + i] - above).toByte()
+            }
+            packed.write(UP)
+            packed.write(row)
+        }
+        packed.finish()
+        deflater.end()
+    }
+
+    private fun DataOutputStream.chunk(kind: String, body: DataOutputStream.() -> Unit) {
+        val bytes = ByteArrayOutputStream()
+        DataOutputStream(bytes).apply {
+            writeBytes(kind)
+            body()
+        }
+        writeInt(bytes.size() - kind.length)
+        bytes.writeTo(this)
+        writeInt(CRC32().apply { update(bytes.toByteArray()) }.value.toInt())
+    }
+}

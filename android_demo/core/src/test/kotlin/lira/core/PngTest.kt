@@ -1,0 +1,35 @@
+package lira.core
+
+import java.io.ByteArrayInputStream
+import java.io.ByteArrayOutputStream
+import javax.imageio.ImageIO
+import kotlin.random.Random
+import org.junit.Assert.assertArrayEquals
+import org.junit.Assert.assertEquals
+import org.junit.Test
+import org.w3c.dom.Element
+
+class PngTest {
+    private val picture = Picture(37, 21, Random(1).nextBytes(37 * 21 * 3))
+
+    private fun written(texts: Map<String, String>): ByteArray =
+        ByteArrayOutputStream().also { Png.write(it, picture, texts) }.toByteArray()
+
+    @Test
+    fun `another reader finds the same pixels`() {
+        val image = ImageIO.read(ByteArrayInputStream(written(emptyMap())))
+        assertArrayEquals(picture.argb(), image.getRGB(0, 0, 37, 21, null, 0, 37))
+    }
+
+    @Test
+    fun `another reader finds the texts`() {
+        val texts = mapOf("prompt" to "ein Apfel, 一个苹果 \ud83c\udf4e", "seed" to "7")
+        val reader = ImageIO.getImageReadersByFormatName("png").next()
+        reader.input = ImageIO.createImageInputStream(ByteArrayInputStream(written(texts)))
+        val root = reader.getImageMetadata(0).getAsTree("javax_imageio_png_1.0") as Element
+        val entries = root.getElementsByTagName("iTXtEntry")
+        val found = (0 until entries.length).map { entries.item(it) as Element }
+            .associate { it.getAttribute("keyword") to it.getAttribute("text") }
+        assertEquals(texts, found)
+    }
+}
