@@ -2,7 +2,9 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,16 +13,23 @@ from lowering_baseline import counts, moved
 from PIL import Image
 
 from lira.evaluation.eager import draw_batch
-from lira.sources import Request, load_models
+from lira.sources import Request as Weights
+from lira.sources import load_models
 from lira_export.guard import ALLOWED, CONTROL_FLOW, UNDELEGATED
 from lira_export.targets import TARGETS, make_target
-from lira_runtime import manifest
+from lira_runtime import manifest, sampler
+from lira_runtime.backends.choose import backend_for
+from lira_runtime.backends.session import SessionSettings
 from lira_runtime.bundle import Bundle
 from lira_runtime.cli import main as generate
+from lira_runtime.doctor.host import check_processor
+from lira_runtime.golden import psnr_db
 from lira_runtime.manifest import TargetName
+from lira_runtime.pipeline import ImageReady, Pipeline, Request
 from lira_runtime.sampler import shifted_sigmas
 
 BASELINE = Path(__file__).with_name("lowering.json")
+GOLDEN = Path(__file__).parents[1] / "golden"
 Folders = dict[str, Path]
 ROWS = "rows of tokens that the scan's chunk does not divide are padded, and cropped after"
 VIEW = "takes a dimension of one away, and copies nothing"
@@ -92,7 +101,7 @@ def test_the_default_recipe_draws_the_eager_models_picture_in_every_format(forma
 @pytest.mark.parametrize("target", TARGETS)
 @torch.inference_mode()
 def test_the_reasoning_loop_stops_where_eagers_does(formats: Folders, target: TargetName) -> None:
-    models, bundle = load_models(Request("nano")), Bundle.open(formats[target])
+    models, bundle = load_models(Weights("nano")), Bundle.open(formats[target])
     graph, backend = bundle.graph("denoiser"), make_target(target).backend()
     generator = torch.Generator().manual_seed(0)
     latent, text = (torch.randn(graph.inputs[index].shape, generator=generator) for index in (0, 2))
@@ -118,7 +127,7 @@ def test_the_three_bundles_hold_the_same_components_with_the_same_tensors(format
 
 
 def test_lira_generate_draws_with_the_tflite_bundle_what_its_manifest_says(formats: Folders, tmp_path: Path) -> None:
-    said, models, out = manifest.load(formats["tflite"]).trajectory, load_models(Request("nano")), tmp_path / "a.png"
+    said, models, out = manifest.load(formats["tflite"]).trajectory, load_models(Weights("nano")), tmp_path / "a.png"
     assert said is not None
     with pytest.raises(SystemExit) as ended:
         generate([str(formats["tflite"]), said.prompt, "--seed", str(said.seed), "--out", str(out)])
@@ -128,3 +137,32 @@ def test_lira_generate_draws_with_the_tflite_bundle_what_its_manifest_says(forma
     with Image.open(out) as image:
         error = np.sqrt(np.mean(np.square(np.asarray(image).astype(float) - eager)))
     assert 20 * np.log10(255 / error) == pytest.approx(said.image_psnr_db, abs=0.2)
+
+
+def test_the_onnx_bundle_draws_the_golden_drawing(formats: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What every other runtime is compared with, too; the limits are docs/apps.md's."""
+    if (processor := check_processor(None)).level == "notice":
+        pytest.skip(processor.said)
+    golden, bundle = json.loads((GOLDEN / "nano.json").read_text()), Bundle.open(formats["onnx"])
+    assert bundle.manifest.source.digest == golden["weights_digest"], (
+        "the demo's weights are others than those of tests/golden/nano.json: "
+        f"draw it anew with `python tests/golden/generate.py --only --nano {formats['onnx']}`"
+    )
+    wanted = np.fromfile(GOLDEN / golden["latents"], "<f4").reshape(golden["shape"])
+    latents, honest = [], sampler.sample
+
+    def recording(*asked: Any) -> Iterator[sampler.Step]:
+        for step in honest(*asked):
+            latents.append(step.x)
+            yield step
+
+    monkeypatch.setattr(sampler, "sample", recording)
+    pipeline = Pipeline(bundle, backend_for("onnx", SessionSettings(threads=golden["threads"])), golden["resolution"])
+    request = Request(*(golden["prompt"], int(golden["seed"]), golden["steps"], golden["guidance"], golden["method"]))
+    *_, ready = pipeline.generate(request)
+    assert isinstance(ready, ImageReady)
+    assert psnr_db(latents[0], wanted[0]) >= 60
+    assert min(psnr_db(x, y) for x, y in zip(latents, wanted, strict=True)) >= 42
+    with Image.open(GOLDEN / golden["picture"]) as picture:
+        error = np.sqrt(np.mean(np.square(ready.image / 255 - np.asarray(picture) / 255)))
+    assert -20 * np.log10(max(error, 1e-10)) >= 45

@@ -1,6 +1,7 @@
 """Write the golden vectors beside this file: `python tests/golden/generate.py`. What each holds: docs/apps.md.
 
-`--only noise tokens` writes those alone. nano.json is made of a bundle of the demo: `--nano build/nano-onnx`.
+`--only noise tokens` writes those alone. That is made anew where an int8 ONNX bundle of the demo is given:
+`lira-export --target onnx --config nano --out build/nano-onnx`, then `--nano build/nano-onnx`.
 """
 
 import argparse
@@ -14,6 +15,7 @@ sys.path.append(str(HERE.parent / "runtime"))  # clip_reference
 
 import files_vectors  # noqa: E402
 import manifests_vectors  # noqa: E402
+import nano_vectors  # noqa: E402
 import noise_vectors  # noqa: E402
 import pixels_vectors  # noqa: E402
 import sampler_vectors  # noqa: E402
@@ -33,11 +35,13 @@ MAKERS: Mapping[str, Callable[[], dict[str, Any]]] = {
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=sorted(MAKERS), default=sorted(MAKERS))
-    parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--only", nargs="*", choices=sorted(MAKERS), default=sorted(MAKERS))
+    parser.add_argument("--nano", type=Path, metavar="BUNDLE", help="draw anew with this bundle")
     asked = parser.parse_args()
     for name in asked.only:
-        dump(asked.out / f"{name}.json", MAKERS[name]())
+        dump(HERE / f"{name}.json", MAKERS[name]())
+    if asked.nano is not None:
+        dump(HERE / "nano.json", nano_vectors.write(asked.nano, HERE))
 
 
 if __name__ == "__main__":
