@@ -27,8 +27,9 @@ from lira_runtime.commands import start
 start({name!r}, ["--json"])
 """
 FRAGILE = """
-import time
+import os, signal, time
 try:
+    os.kill(os.getpid(), signal.{number})
     for _ in range(20):
         time.sleep(0.01)
 except BaseException:
@@ -36,7 +37,7 @@ except BaseException:
 print("whole", flush=True)
 """
 IMPORTS_IT = """
-import os, signal
+import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from lira_runtime.errors import cli_guard
 
@@ -46,8 +47,6 @@ def main():
     time.sleep(20)
     print("not stopped")
 
-import threading
-threading.Timer(0.1, os.kill, (os.getpid(), signal.{number})).start()
 cli_guard(main)()
 """
 
@@ -63,10 +62,10 @@ def test_a_command_that_is_interrupted_while_it_is_imported_ends_as_at_any_other
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
 def test_an_import_is_finished_before_the_interrupt_is_heard(number: str, tmp_path: Path) -> None:
-    (tmp_path / "fragile.py").write_text(FRAGILE)
+    (tmp_path / "fragile.py").write_text(FRAGILE.format(number=number))
     environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])}
-    code = IMPORTS_IT.format(number=number)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=15)
+    command = [sys.executable, "-c", IMPORTS_IT]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (130, "whole\n", "error: interrupted.\n")
 
 
