@@ -3,19 +3,19 @@
 import os
 import shlex
 import shutil
-from collections import namedtuple
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lira_runtime.doctor import disk, machine
 from lira_runtime.doctor.export import need_of
+from lira_runtime.doctor.host import check_processor
 from lira_runtime.doctor.needs import known_needs
 
 Doctor = Callable[..., tuple[int, list[dict[str, Any]]]]
-Usage = namedtuple("Usage", ("total", "used", "free"))
 MEMINFO = "MemTotal: 64000000 kB\nMemAvailable: {available} kB\nSwapFree: {swap} kB\n"
 SMALL = ("--target", "onnx", "--config", "small")
 
@@ -29,9 +29,9 @@ def free(monkeypatch: pytest.MonkeyPatch) -> dict[Path, int]:
     """Bytes that are free below a folder, as a test says; elsewhere 1 TB."""
     rooms: dict[Path, int] = {}
 
-    def usage(path: Path) -> Usage:
+    def usage(path: Path) -> SimpleNamespace:
         found = [room for folder, room in rooms.items() if Path(path).is_relative_to(folder)]
-        return Usage(2 * 10**12, 0, min(found, default=10**12))
+        return SimpleNamespace(free=min(found, default=10**12))
 
     def same(a: Path, b: Path) -> bool:
         return all(machine.existing(a).is_relative_to(x) == machine.existing(b).is_relative_to(x) for x in rooms)
@@ -75,7 +75,6 @@ def test_memory_is_what_is_free_with_swap_beside_what_the_export_takes(
 ) -> None:
     (tmp_path / "meminfo").write_text(MEMINFO.format(available=int(available), swap=int(swap)))
     monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(machine, "_CGROUPS", ())
     code, found = doctor(*SMALL, "--out", tmp_path / "out")
     assert bool(of(found, "memory")) != fits and code == (0 if fits else 2)
     for finding in of(found, "memory"):
@@ -94,8 +93,16 @@ def test_a_control_group_limits_memory_and_the_mend_is_a_preset_that_fits(
     (finding,) = of(doctor(*SMALL, "--out", tmp_path / "out")[1], "memory")
     assert "1.5 GB are free; a control group limits it" in finding["said"]
     assert finding["mend"] == "lira-export --target onnx --config nano"
+    (tmp_path / "limit").write_text(f"{3 * 10**9}\n")
+    (finding,) = of(doctor(*SMALL, "--out", tmp_path / "out")[1], "memory")
+    assert finding["mend"] == "lira-export --target onnx --config tiny", "the largest that fits"
     (tmp_path / "limit").write_text("max\n")
     assert not of(doctor(*SMALL, "--out", tmp_path / "out")[1], "memory")
+    (tmp_path / "limit").write_text(f"{10**12}\n")
+    (tmp_path / "meminfo").write_text(MEMINFO.format(available=10**6, swap=0))
+    monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
+    (finding,) = of(doctor(*SMALL, "--out", tmp_path / "out")[1], "memory")
+    assert "control group" not in finding["said"] and "fallocate" in finding["mend"], "it is not what limits"
 
 
 def test_a_disk_without_room_sends_the_output_to_one_that_has_it(
@@ -128,6 +135,23 @@ def test_what_failed_exports_kept_is_removed_where_that_is_enough(
     assert finding["mend"].startswith("lira-export ")
 
 
+def test_packed_weights_are_removed_with_it_where_they_lie_on_the_same_disk(
+    doctor: Doctor, tmp_path: Path, free: dict[Path, int], other_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    little = tmp_path / "little"
+    kept, cache = little / ".lira-a.kept", little / "cache"
+    for folder in (kept, cache, other_disk / "cache"):
+        folder.mkdir(parents=True)
+        (folder / "graph").write_bytes(os.urandom(2 << 20))
+    free[little] = known_needs()["onnx"]["small"].disk - (3 << 20)
+    monkeypatch.setenv("LIRA_CACHE", str(cache))
+    _, (finding,) = doctor(*SMALL, "--out", little / "small-onnx")
+    assert shlex.split(finding["mend"]) == ["rm", "-r", "--", str(kept), str(cache)]
+    monkeypatch.setenv("LIRA_CACHE", str(other_disk / "cache"))
+    _, (finding,) = doctor(*SMALL, "--out", little / "small-onnx")
+    assert finding["mend"].startswith("lira-export "), "what is kept is too little"
+
+
 def test_temporary_files_go_elsewhere_where_they_are_what_does_not_fit(
     doctor: Doctor, tmp_path: Path, free: dict[Path, int], other_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +162,11 @@ def test_temporary_files_go_elsewhere_where_they_are_what_does_not_fit(
     free[tmp_path / "little"] = need.disk + 1
     code, (finding,) = doctor(*words)
     assert code == 2 and finding["mend"] == f"export TMPDIR={other_disk}"
+    free[tmp_path / "little"] = need.disk - 1
+    code, (finding,) = doctor(*words)
+    place = f"--out {other_disk / 'lira' / 'out'}"
+    assert code == 2 and finding["mend"].startswith(f"TMPDIR={other_disk} lira-export ") and place in finding["mend"]
+    free[tmp_path / "little"] = need.disk + 1
     monkeypatch.setattr("tempfile.tempdir", str(other_disk))
     assert doctor(*words) == (0, [])
     free[other_disk] = need.temporary - 1
@@ -166,11 +195,29 @@ def test_an_x86_processor_without_vnni_draws_other_pictures_from_int8_onnx(
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\n")
     monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     code, found = doctor("--target", target, "--config", "nano", "--out", tmp_path / "out")
     assert code == 0 and [each["level"] for each in of(found, "processor")] == ([] if level is None else [level])
     for finding in of(found, "processor"):
         assert finding["mend"].endswith("--recipe fp16")
+
+
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        ("fp asimd crc32 asimddp", "has asimd, asimddp"),
+        ("fp crc32", "has no vector instructions"),
+        (None, "does not say"),
+    ],
+)
+def test_an_arm_processor_is_told_by_what_makes_int8_fast_and_needs_no_mend(
+    features: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if features is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nFeatures\t: {features}\n")
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    found = check_processor(None)
+    assert (found.level, found.mend) == ("ok", None) and said in found.said
 
 
 def test_a_cache_that_cannot_be_written_is_a_notice_and_the_mend_is_a_folder_that_can(
@@ -204,7 +251,24 @@ def test_a_question_that_cannot_be_asked_is_bad_input(
     assert stop.value.code == 2 and not said.out and said.err.count("\n") == 1 and sentence in said.err
 
 
-def test_the_roomiest_disk_is_chosen_and_none_where_none_has_room(tmp_path: Path) -> None:
-    place = machine.roomiest(1, [tmp_path])
-    assert place is not None and machine.free_bytes(place) >= machine.free_bytes(tmp_path)
-    assert machine.roomiest(1 << 60, [tmp_path]) is None
+MEMORY_DISK = Path("/dev/shm")
+"""A file system of its own, which most machines have."""
+
+
+@pytest.mark.skipif(not MEMORY_DISK.is_dir(), reason="one file system alone")
+def test_the_roomiest_disk_is_chosen_and_none_where_none_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = {tmp_path: 100, MEMORY_DISK: 200}
+    mounted = [("ext4", MEMORY_DISK)]
+    monkeypatch.setattr(machine, "_mounts", lambda: mounted)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=rooms[path]))
+    assert machine.roomiest(100, [tmp_path]) == MEMORY_DISK
+    assert machine.roomiest(201, [tmp_path]) is None
+    rooms[tmp_path] = 300
+    (tmp_path / "inner").mkdir()
+    assert machine.roomiest(100, [tmp_path, tmp_path / "inner"]) == tmp_path
+    rooms[tmp_path] = 100
+    mounted[:] = [("tmpfs", MEMORY_DISK)]
+    assert machine.roomiest(100, [tmp_path, MEMORY_DISK]) == tmp_path, "what is written to memory is no disk"
+    assert machine.roomiest(101, [tmp_path, MEMORY_DISK]) is None
