@@ -26,7 +26,7 @@ def open_to_run(path: Path, no_verify: bool, as_json: bool, public_key: Path | N
         data = manifest.read(path)
         signature = check_signature(path, data, Demand(public_key))
         if signature.failed or hashlib.sha256(data).hexdigest() != bundle.digest:
-            said = signature.said or "its manifest has just changed."
+            said = signature.said if signature.failed else "its manifest has just changed."
             raise DamagedBundle(f"{path} is not to be trusted: {said}", signature.code or "wrong_signature")
     if no_verify:
         files = list(bundle.manifest.files())

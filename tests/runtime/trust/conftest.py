@@ -1,3 +1,5 @@
+import hashlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,18 @@ def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
         lines = captured.err.splitlines()
         assert len(lines) == bool(stop.value.code) and all(line.startswith("error: ") for line in lines), captured.err
         found = read_events(captured.out)
-        for result in named(found, "result"):
-            assert result["ok"] == (stop.value.code != 5)
         checks = [{key: value for key, value in each.items() if key != "event"} for each in named(found, "check")]
-        assert not checks or named(found, "result")
+        results = named(found, "result")
+        assert len(results) == bool(checks)
+        for result in results:
+            counted = Counter(each["status"] for each in checks)
+            assert [result[name] for name in ("passed", "failed", "not_checked")] == [
+                counted[status] for status in ("ok", "failed", "not_checked")
+            ]
+            manifest = bundle / "manifest.json"
+            digest = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
+            assert (result["bundle"], result["digest"]) == (str(bundle), digest)
+            assert result["ok"] == (stop.value.code != 5)
         return int(stop.value.code or 0), checks, "".join(lines)
 
     return run

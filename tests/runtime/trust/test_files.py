@@ -1,5 +1,6 @@
 """`lira-verify` on the toy bundle's files and manifest, damaged in every way that they can be."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from forgery import FILES, Verify, failures, rewrite
 
 from lira_runtime import manifest as m
 from lira_runtime.bundle import Bundle
+from lira_runtime.trust import files
 from lira_runtime.trust.check import Check, printable
 from lira_runtime.trust.cli import main
 
@@ -82,6 +84,33 @@ def test_all_that_is_wrong_is_listed(toy_bundle: Path, verify: Verify) -> None:
         ("file", "empty_prompt.f32", "wrong_sha256"),
         ("file", "tokenizer.json", "wrong_size"),
     ]
+
+
+def test_a_file_that_cannot_be_read_is_wrong_and_its_graph_is_not_opened(
+    toy_bundle: Path, verify: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = files.sha256_of
+
+    def refuse(path: Path) -> str:
+        if path.name == "decoder.onnx":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return honest(path)
+
+    monkeypatch.setattr(files, "sha256_of", refuse)
+    code, checks, _ = verify(toy_bundle)
+    assert code == 5 and failures(checks) == [("file", "decoder.onnx", "unreadable")]
+    assert [each["code"] for each in checks if each["subject"] == "decoder"] == ["files_damaged"]
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(
+    toy_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        list(files.extra_paths(toy_bundle, FILES))
 
 
 def test_links_are_refused_wherever_they_lead(toy_bundle: Path, tmp_path: Path, verify: Verify) -> None:

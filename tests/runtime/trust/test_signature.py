@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from forgery import Verify, failures, rewrite
 
 from lira_runtime import cli
-from lira_runtime.trust import sign_cli
+from lira_runtime.trust import opening, sign_cli
 from lira_runtime.trust.signature import is_signed_by, read_public_key
 
 SIGNATURE = "manifest.json.sig"
@@ -74,6 +75,15 @@ def test_a_private_key_is_its_owners_alone_and_no_key_is_replaced(
     assert before[0] != before[1] and not private.with_name("elsewhere").exists()
 
 
+def test_a_key_that_another_process_writes_at_that_moment_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key.pem").write_text("theirs")
+    monkeypatch.setattr(os.path, "lexists", lambda path: False)  # as it was a moment ago
+    assert run(sign_cli.main, "--new-key", tmp_path / "key.pem") == 2
+    assert (tmp_path / "key.pem").read_text() == "theirs" and os.listdir(tmp_path) == ["key.pem"]
+
+
 def test_a_signed_bundle_passes_with_its_key_and_says_so_without(
     signed: Path, keys: tuple[Path, Path], verify: Verify
 ) -> None:
@@ -104,7 +114,15 @@ def test_another_key_a_changed_manifest_and_garbage_are_found(
     whole = (signed / SIGNATURE).read_bytes()
     flipped = bytearray(base64.b64decode(whole))
     flipped[5] ^= 1
-    for garbage in (b"", b"\xff" * 88, whole[:-9], base64.b64encode(flipped), whole.strip() + b"AAAA", b"A" * 100_000):
+    for garbage in (
+        b"",
+        b"\xff" * 88,
+        whole[:-9],
+        base64.b64encode(flipped),
+        whole.strip() + b"AAAA",
+        b"A" * 100_000,
+        whole + b"\n",
+    ):
         (signed / SIGNATURE).write_bytes(garbage)
         assert failures(verify(signed, "--public-key", keys[1])[1]) == wrong, garbage[:20]
     (signed / SIGNATURE).write_bytes(whole)
@@ -146,6 +164,22 @@ def test_lira_generate_draws_only_what_the_key_signed(
     capsys.readouterr()
     assert generate(keys[1]) == 5 and not (tmp_path / "a.png").exists()
     assert "is not to be trusted: it is not that of" in capsys.readouterr().err
+
+
+def test_what_is_drawn_is_what_was_signed_even_where_the_manifest_changes_in_between(
+    signed: Path,
+    keys: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The bundle is opened with another manifest, and the signed one is back before its signature is looked at."""
+    whole = (signed / "manifest.json").read_bytes()
+    rewrite(signed, lambda manifest: msgspec.structs.replace(manifest, preset="other"))
+    monkeypatch.setattr(opening, "manifest", SimpleNamespace(read=lambda path: whole))
+    arguments = ("a cat", "--steps", "1", "--out", tmp_path / "a.png", "--public-key", keys[1])
+    assert run(cli.main, signed, *arguments) == 5 and not (tmp_path / "a.png").exists()
+    assert "its manifest has just changed" in capsys.readouterr().err
 
 
 def test_what_is_no_ed25519_key_is_bad_input(
