@@ -121,6 +121,14 @@ def test_an_old_bundle_is_replaced_only_when_asked(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["bundle"]
 
 
+def test_what_has_come_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    goal = tmp_path / "bundle"
+    with pytest.raises(BadInput, match="already holds a bundle"), atomic_directory(goal):
+        goal.mkdir()
+        (goal / "manifest.json").write_text("theirs")
+    assert (goal / "manifest.json").read_text() == "theirs" and os.listdir(tmp_path) == ["bundle"]
+
+
 def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path) -> None:
     goal = tmp_path / "photos"
     goal.mkdir()
@@ -144,6 +152,9 @@ def test_outputs_never_fall_on_a_bundle_or_on_each_other(tmp_path: Path) -> None
     check_outputs((beside, None), (bundle,))
     with pytest.raises(BadInput, match="lies in the bundle"):
         check_outputs((bundle / "manifest.json",), (bundle,))
+    (tmp_path / "way").symlink_to(bundle)
+    with pytest.raises(BadInput, match="lies in the bundle"):
+        check_outputs((tmp_path / "way" / "page.html",), (bundle,))
     with pytest.raises(BadInput, match="given for two outputs"):
         check_outputs((beside, tmp_path / "." / "page.html"), (bundle,))
     with pytest.raises(BadInput, match="is a directory"):

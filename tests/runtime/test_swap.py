@@ -1,14 +1,17 @@
 """A directory is the old one or the new one whatever happens on the way, a kill included."""
 
+import ctypes
+import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lira_runtime import swap
-from lira_runtime.files import atomic_directory, remove_leftovers
+from lira_runtime.files import atomic_directory, atomic_write, remove_leftovers
 
 KILLED_AT = """
 import os, signal, sys
@@ -90,6 +93,86 @@ def test_two_directories_are_exchanged_in_one_step(tmp_path: Path, monkeypatch: 
     assert holds(tmp_path / "a") == {"second"} and holds(tmp_path / "b") == {"first"}
     with pytest.raises(FileNotFoundError):
         swap.exchange(tmp_path / "a", tmp_path / "c")
+
+
+def failing_with(code: int) -> Callable[[bytes, bytes], int]:
+    """An exchanging rename of the C library that fails."""
+
+    def call(a: bytes, b: bytes) -> int:
+        ctypes.set_errno(code)
+        return -1
+
+    return call
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_that_exchanges_nothing_is_no_hindrance(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swap, "_exchanging_rename", lambda: failing_with(code))
+    make(tmp_path / "bundle", "old")
+    with atomic_directory(tmp_path / "bundle", overwrite=True) as part:
+        for name in ("manifest.json", "a"):
+            (part / name).write_text("new")
+    assert holds(tmp_path / "bundle") == {"new"} and os.listdir(tmp_path) == ["bundle"]
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_the_old_one_is_there_where_the_new_one_cannot_take_its_place(
+    exchanges: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal, honest = tmp_path / "bundle", os.rename
+
+    def rename(source: Path, target: Path) -> None:
+        if source.suffix == ".part":
+            raise OSError(errno.EIO, "Input/output error")
+        honest(source, target)
+
+    make(goal, "old")
+    monkeypatch.setattr(swap, "_exchanging_rename", lambda: failing_with(errno.EIO) if exchanges else None)
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(OSError, match="Input/output error"), atomic_directory(goal, overwrite=True) as part:
+        (part / "manifest.json").write_text("new")
+    assert holds(goal) == {"old"} and os.listdir(tmp_path) == ["bundle"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_everything_is_on_the_disk_before_it_has_its_name_and_so_is_the_name(
+    exchanges: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power failure leaves is the disk's to say; this is all that a program can do about it."""
+    goal, done, honest = tmp_path / "bundle", list[str](), (os.fsync, os.rename, swap.exchange, os.replace)
+
+    def named(path: Path) -> str:
+        return "part" if path.suffix == ".part" else path.name
+
+    def fsync(handle: int) -> None:
+        done.append(named(Path(os.readlink(f"/proc/self/fd/{handle}"))))
+        honest[0](handle)
+
+    def moved(call: Callable[[Path, Path], object]) -> Callable[[Path, Path], object]:
+        def move(source: Path, target: Path) -> object:
+            done.append(f"{named(Path(source))} to {named(Path(target))}")
+            return call(source, target)
+
+        return move
+
+    make(goal, "old")
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", moved(honest[1]))
+    monkeypatch.setattr(os, "replace", moved(honest[3]))
+    monkeypatch.setattr(swap, "exchange", moved(honest[2]) if exchanges else lambda a, b: False)
+    with atomic_directory(goal, overwrite=True) as part:
+        (part / "inner").mkdir()
+        (part / "inner" / "a").write_text("new")
+    taking = done.index("part to bundle")
+    assert {"a", "inner", "part"} <= set(done[:taking])
+    assert done[taking + 1] == tmp_path.name
+    done.clear()
+    with atomic_write(tmp_path / "file") as part:
+        part.write_text("new")
+    assert done == ["part", "part to file", tmp_path.name]
 
 
 def test_only_what_was_left_of_this_very_goal_is_removed(tmp_path: Path) -> None:
