@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from event_lines import read_events
 
 from lira_runtime.errors import BadInput, DamagedBundle, LiRAError, OverBudget, ParityLost, cli_guard
 
@@ -14,28 +15,38 @@ PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("error", "exit_code", "code"),
     [
-        (BadInput("a"), 2),
-        (OverBudget("a"), 3),
-        (ParityLost("a"), 4),
-        (DamagedBundle("a"), 5),
-        (KeyboardInterrupt(), 130),
-        (MemoryError(), 3),
-        (OSError(errno.ENOSPC, "No space left on device", "x.png"), 2),
-        (PermissionError(errno.EACCES, "Permission denied", "x.png"), 2),
+        (BadInput("a"), 2, "bad_input"),
+        (OverBudget("a"), 3, "over_budget"),
+        (ParityLost("a"), 4, "parity_lost"),
+        (DamagedBundle("a"), 5, "damaged"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 3, "out_of_memory"),
+        (OSError(errno.ENOSPC, "No space left on device", "x.png"), 2, "disk_full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "x.png"), 2, "disk_full"),
+        (PermissionError(errno.EACCES, "Permission denied", "x.png"), 2, "not_writable"),
+        (PermissionError(errno.EPERM, "Operation not permitted", "x.png"), 2, "not_writable"),
+        (OSError(errno.EROFS, "Read-only file system", "x.png"), 2, "not_writable"),
+        (OSError(errno.EIO, "Input/output error", "x.png"), 2, "io_error"),
     ],
 )
-def test_each_expected_failure_is_one_line_and_its_exit_code(
-    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+def test_each_expected_failure_is_one_line_its_exit_code_and_its_code_for_programs(
+    error: BaseException, exit_code: int, code: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def command() -> None:
+    def command(arguments: list[str]) -> None:
         raise error
 
     with pytest.raises(SystemExit) as stop:
-        cli_guard(command)()
-    assert stop.value.code == code
-    assert capsys.readouterr().err.count("\n") == 1
+        cli_guard(command)(["--json"])
+    captured = capsys.readouterr()
+    assert stop.value.code == exit_code
+    assert captured.err.count("\n") == 1
+    (told,) = read_events(captured.out)
+    assert (told["code"], told["exit_code"]) == (code, exit_code)
+    with pytest.raises(SystemExit):
+        cli_guard(command)(["--", "--json"])
+    assert capsys.readouterr() == ("", captured.err), "after -- it is no option"
 
 
 def test_a_full_disk_is_named_as_such(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,6 +95,18 @@ def test_a_programming_error_is_not_hidden() -> None:
 
     with pytest.raises(ZeroDivisionError):
         cli_guard(command)()
+
+
+def test_a_programming_error_is_told_to_programs_and_left_to_python(capsys: pytest.CaptureFixture[str]) -> None:
+    def command(arguments: list[str]) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    with pytest.raises(ZeroDivisionError):
+        cli_guard(command)(["--json"])
+    captured = capsys.readouterr()
+    (told,) = read_events(captured.out)
+    assert (told["code"], told["exit_code"], told["message"]) == ("internal", 1, "ZeroDivisionError: by nothing")
+    assert captured.err == "", "its traceback says it there"
 
 
 def test_a_click_usage_error_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
