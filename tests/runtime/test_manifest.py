@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lira_runtime import manifest as m
@@ -87,6 +88,16 @@ def test_a_good_manifest_survives_saving_and_loading(tmp_path: Path) -> None:
     assert manifest.latent_shape(16) == (1, 4, 8, 8) and manifest.latent_shape(32) == (1, 4, 16, 16)
     assert manifest.trajectory is not None and manifest.trajectory.drift_db == (50.0, 45.5)
     assert [f.path for f in manifest.files()][0] == "tokenizer.json"
+
+
+def test_a_manifest_that_is_read_and_saved_again_has_the_same_bytes(tmp_path: Path) -> None:
+    """Recipes and presets hold whole numbers where a manifest has any: they are written as they would be read."""
+    manifest = _decode(_example())
+    parity = msgspec.structs.replace(manifest.components[0].parity, threshold_db=35)
+    component = msgspec.structs.replace(manifest.components[0], parity=parity)
+    made = msgspec.structs.replace(manifest, components=(component, *manifest.components[1:]))
+    first = m.save(made, tmp_path).read_bytes()
+    assert m.save(m.load(tmp_path), tmp_path).read_bytes() == first
 
 
 @pytest.mark.parametrize(
