@@ -8,6 +8,7 @@ on the processor and the library, so the file belongs to the machine and not to 
 import hashlib
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from lira_runtime.errors import BadInput, LiRAError
 from lira_runtime.files import atomic_directory
 
 CACHE_VARIABLE = "LIRA_CACHE"
+_ENTRY = re.compile("[0-9a-f]{16}-[0-9a-f]{16}")
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -54,6 +56,15 @@ def packed_folder(graph: Path, library: str, pack: Callable[[Path], None]) -> Pa
 def forget(folder: Path) -> None:
     """Remove packed weights; the next call makes them anew."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def entries() -> list[Path]:
+    """Folders of packed weights that the cache holds; whatever else lies there is somebody else's.
+
+    Raises RuntimeError where the user has no home.
+    """
+    folders = sorted(cache_folder().glob("*-*"))
+    return [path for path in folders if _ENTRY.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
 
 
 def _names(graph: Path, library: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lira_runtime.backends.packed import cache_folder
+from lira_runtime.backends.packed import entries
 from lira_runtime.doctor import machine
 from lira_runtime.doctor.export import Export, gigabytes
 from lira_runtime.doctor.finding import Finding
@@ -70,12 +70,13 @@ def _within(place: Path, export: Export) -> Path:
 def _leftovers(export: Export) -> list[Path]:
     """What exports that did not succeed have kept beside the output, and packed weights, which are made again."""
     beside = machine.existing(export.out.parent if len(export.targets) == 1 else export.out)
-    kept = sorted(path for path in beside.glob(".lira-*.kept") if not path.with_suffix(".lock").exists())
+    folders = [path for path in sorted(beside.glob(".lira-*.kept")) if path.is_dir() and not path.is_symlink()]
+    kept = [path for path in folders if not machine.is_locked(path.with_suffix(".lock"))]
     try:
-        cache = cache_folder()
+        packed = entries()
     except RuntimeError:
         return kept
-    return [*kept, cache] if cache.is_dir() and machine.same_disk(cache, export.out) else kept
+    return [*kept, *(entry for entry in packed if machine.same_disk(entry, export.out))]
 
 
 def _size(folder: Path) -> int:

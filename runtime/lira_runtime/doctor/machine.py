@@ -75,6 +75,25 @@ def writable_fault(path: Path) -> str | None:
     return None
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of a file, as an export does; a file that a killed one left locks nothing."""
+    try:
+        import fcntl
+
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except (ModuleNotFoundError, OSError):  # Windows, and what this user cannot open: as if it were held
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def roomiest(needed: int, usual: Sequence[Path]) -> Path | None:
     """The folder, on whichever disk has most room, in which `needed` bytes can be written; None where none has it.
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from lira_runtime.doctor import disk, machine
 from lira_runtime.doctor.export import need_of
@@ -18,6 +19,8 @@ from lira_runtime.doctor.needs import known_needs
 Doctor = Callable[..., tuple[int, list[dict[str, Any]]]]
 MEMINFO = "MemTotal: 64000000 kB\nMemAvailable: {available} kB\nSwapFree: {swap} kB\n"
 SMALL = ("--target", "onnx", "--config", "small")
+PACKED = f"{'a' * 16}-{'b' * 16}"
+"""The name of packed weights in the cache."""
 
 
 def of(found: list[dict[str, str]], *checks: str) -> list[dict[str, str]]:
@@ -126,11 +129,16 @@ def test_what_failed_exports_kept_is_removed_where_that_is_enough(
     for folder in (kept, busy):
         folder.mkdir(parents=True)
         (folder / "graph").write_bytes(os.urandom(2 << 20))
-    (little / ".lira-busy.lock").touch()
+    (little / ".lira-a b.lock").touch()  # as a killed export leaves it
+    (little / ".lira-link.kept").symlink_to(other_disk)
     free[little] = known_needs()["onnx"]["small"].disk - (1 << 20)
-    _, (finding,) = doctor(*SMALL, "--out", little / "small-onnx")
+    with FileLock(little / ".lira-busy.lock"):
+        _, (finding,) = doctor(*SMALL, "--out", little / "small-onnx")
     assert shlex.split(finding["mend"]) == ["rm", "-r", "--", str(kept)]
-    free[little] -= 4 << 20
+    (little / ".lira-busy.lock").touch()
+    _, (finding,) = doctor(*SMALL, "--out", little / "small-onnx")
+    assert shlex.split(finding["mend"]) == ["rm", "-r", "--", str(kept), str(busy)]
+    free[little] -= 6 << 20
     _, (finding,) = doctor(*SMALL, "--out", little / "small-onnx")
     assert finding["mend"].startswith("lira-export ")
 
@@ -140,13 +148,23 @@ def test_packed_weights_are_removed_with_it_where_they_lie_on_the_same_disk(
 ) -> None:
     little = tmp_path / "little"
     kept, cache = little / ".lira-a.kept", little / "cache"
-    for folder in (kept, cache, other_disk / "cache"):
+    packed, elsewhere = cache / PACKED, other_disk / "cache" / PACKED
+    for folder in (kept, packed, elsewhere):
         folder.mkdir(parents=True)
         (folder / "graph").write_bytes(os.urandom(2 << 20))
+    for name in ("photos", PACKED + "0", "checked"):
+        (cache / name).mkdir()
+        (cache / name / "theirs").write_bytes(os.urandom(2 << 20))
+    (cache / PACKED.replace("a", "c")).symlink_to(other_disk)
+    (cache / PACKED.replace("a", "d")).write_bytes(os.urandom(2 << 20))
     free[little] = known_needs()["onnx"]["small"].disk - (3 << 20)
     monkeypatch.setenv("LIRA_CACHE", str(cache))
     _, (finding,) = doctor(*SMALL, "--out", little / "small-onnx")
-    assert shlex.split(finding["mend"]) == ["rm", "-r", "--", str(kept), str(cache)]
+    assert shlex.split(finding["mend"]) == ["rm", "-r", "--", str(kept), str(packed)]
+    free[little] -= 2 << 20
+    _, (finding,) = doctor(*SMALL, "--out", little / "small-onnx")
+    assert finding["mend"].startswith("lira-export "), "what is somebody else's in that folder does not go"
+    free[little] += 2 << 20
     monkeypatch.setenv("LIRA_CACHE", str(other_disk / "cache"))
     _, (finding,) = doctor(*SMALL, "--out", little / "small-onnx")
     assert finding["mend"].startswith("lira-export "), "what is kept is too little"
