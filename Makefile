@@ -8,10 +8,14 @@ BASE_BIN := $(BASE_VENV)/bin
 STAMP := $(VENV)/.installed
 BASE_STAMP := $(BASE_VENV)/.installed
 CAMPAIGN_STAMP := $(VENV)/.campaign
+WEB_STAMP := web_demo/node_modules/.installed
+NANO := build/nano-onnx/manifest.json
+PORT ?= 8080
 PACKAGES := lira export/lira_export runtime/lira_runtime
 CODE := $(PACKAGES) tests benchmarks train.py test_lira.py
 
-.PHONY: demo test test-slow test-base campaign budget budget-tiny lint format bench schema tested baseline clean
+.PHONY: demo test test-slow test-base campaign budget budget-tiny lint format bench schema tested baseline clean \
+	demo-web web test-web web-serve web-tests
 
 demo: $(STAMP)
 	$(BIN)/lira-export --target onnx --config nano --out build/nano-onnx --force
@@ -76,6 +80,25 @@ baseline: $(STAMP)
 	$(BIN)/lira-export --target all --config nano --out build/baseline --force
 	$(BIN)/python tests/export/lowering_baseline.py build/baseline/nano-* > tests/export/lowering.json
 
+# The browser demo with the demo bundle, at http://localhost:8080/ (PORT=...). Needs npm.
+demo-web web:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web-serve; \
+	else echo "$@: npm is not installed, so the browser demo is not built."; fi
+
+web-serve: $(WEB_STAMP) $(NANO)
+	cd web_demo && npm run --silent build && node scripts/serve.mjs ../build/nano-onnx $(PORT)
+
+# Golden vectors and everything else in TypeScript, then the built page in Chromium. Needs npm, and Chromium for the second.
+test-web:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web-tests; \
+	else echo "$@: npm is not installed, so the browser demo is not tested."; fi
+
+web-tests: $(WEB_STAMP) $(NANO)
+	cd web_demo && npm run --silent check && npm test --silent
+	@if test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v chromium-browser >/dev/null; \
+	then cd web_demo && npm run --silent build && npm run --silent e2e; \
+	else echo "test-web: Chromium is not installed, so the page is not tried in a browser."; fi
+
 clean:
 	rm -rf build $(BASE_VENV)
 
@@ -87,6 +110,14 @@ $(STAMP): pyproject.toml constraints.txt
 $(CAMPAIGN_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[campaign]" -c constraints.txt
 	touch $@
+
+$(WEB_STAMP): web_demo/package-lock.json
+	cd web_demo && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+# Once; `make demo` makes it anew.
+$(NANO): | $(STAMP)
+	$(BIN)/lira-export --target onnx --config nano --out build/nano-onnx --force
 
 $(BASE_STAMP): pyproject.toml constraints.txt
 	rm -rf $(BASE_VENV)

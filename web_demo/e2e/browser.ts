@@ -18,9 +18,9 @@ export interface Site {
 }
 
 /** The built page and a bundle, served by this machine. */
-export async function serve(bundle: string, isolated = true): Promise<Site> {
+export async function serve(bundle: string, isolated = true, wanted = 0): Promise<Site> {
   const server = pageServer(bundle, { isolated });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(wanted, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {
     address: `http://localhost:${port}/`,

@@ -45,8 +45,10 @@ export class Engine {
     this.send({ kind: "draw", request });
   }
 
-  remove(): void {
-    this.send({ kind: "remove" });
+  /** Stop, and know of no bundle any more. */
+  forget(): void {
+    this.end();
+    this.checked = null;
   }
 
   /** Stop whatever it does. */
@@ -61,7 +63,6 @@ export class Engine {
 
   private heard(message: FromWorker): void {
     if (message.kind === "opened") this.checked = message.bundle;
-    if (message.kind === "removed") this.checked = null;
     this.listen(message);
   }
 }

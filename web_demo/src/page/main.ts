@@ -1,13 +1,14 @@
 /** The page: what the user does, what the worker says, and what follows. */
 
 import { LiraError } from "../core/errors";
+import { Store } from "../storage/store";
 import type { BundleSummary, DrawRequest, FromWorker, Place } from "../worker/protocol";
 import { page } from "./elements";
 import { Engine } from "./engine";
 import { offerBundle, readEngine, readRequest, rememberForm, restoreForm, rollSeed } from "./form";
 import { becomeIsolated } from "./isolation";
-import { keepPicture, lastPicture, recall, remember } from "./memory";
-import { STAGE_WORDS, addStage, clearError, clearStages, fileName, megabytes, offerDownload, say, showError, showMemory, showModel, showPixels, showPng, showProgress } from "./view";
+import { keepPicture, lastPicture, recall, remember, type LastPicture } from "./memory";
+import { STAGE_WORDS, addStage, clearError, clearStages, fileName, hideCaption, megabytes, offerDownload, say, showError, showMemory, showModel, showPixels, showPng, showProgress } from "./view";
 
 type State = "reading" | "empty" | "ready" | "drawing";
 
@@ -15,11 +16,16 @@ const BUNDLE_FOLDER = new URL("./bundle/", location.href).href;
 const engine = new Engine(heard);
 let state: State = "empty";
 let bundle: BundleSummary | null = null;
+/** Where the bundle that is being opened comes from. */
+let place: Place = { kind: "kept" };
 /** What is to be drawn as soon as a bundle is open; `cut` too long a prompt. */
 let waiting: { cut: boolean } | null = null;
 let drawing: DrawRequest | null = null;
 let progress = "";
 let stepSeconds: number[] = [];
+/** The last picture that was finished, and whether a preview hides it now. */
+let last: (LastPicture & { png: Blob }) | null = null;
+let previewed = false;
 
 function become(next: State): void {
   state = next;
@@ -28,13 +34,27 @@ function become(next: State): void {
   page.cancel.disabled = !busy;
   if (!busy) showProgress(null);
   if (next !== "drawing") remember("running", null);
+  if (!busy && previewed) void showLast(); // a drawing that did not come to its end takes nothing away
 }
 
-function open(place: Place): void {
-  clearError();
+async function showLast(): Promise<void> {
+  previewed = false;
+  if (!last) return;
+  await showPng(last.png, `The picture of ${last.caption}`);
+  offerDownload(last.png, last.name, last.caption);
+}
+
+function open(from: Place): void {
+  place = from;
   become("reading");
   say("Looking at the model.");
   engine.open(place, readEngine());
+}
+
+/** Open another bundle, as the user asked. */
+function load(from: Place): void {
+  clearError();
+  open(from);
 }
 
 /** Draw what the form asks for, after whatever must come before it. */
@@ -59,9 +79,8 @@ function begin(): void {
   }
   rememberForm();
   become("drawing");
-  clearStages();
   stepSeconds = [];
-  page.download.hidden = page.caption.hidden = true;
+  progress = "";
   showProgress(0);
   remember("running", "before its first step");
   engine.draw(drawing);
@@ -84,18 +103,19 @@ function heard(message: FromWorker): void {
     opened: ({ bundle: found }) => opened(found),
     nothing_kept: () => {
       become("empty");
-      say("Say what to draw. The model is loaded once, and kept on this device.");
-    },
-    removed: () => {
-      bundle = null;
-      showModel(null);
-      become("empty");
-      say("The model is removed from this device.");
+      say("Say what to draw. The model is loaded at the first drawing, and kept on this device.");
     },
     prompt_cut: ({ dropped }) => showMemory(`The prompt was too long; this has no effect: ${dropped.slice(0, 60)}...`),
-    stage: ({ stage }) => stage !== "denoiser" && say(`${STAGE_WORDS[stage]}.`),
+    stage: ({ stage }) => {
+      if (stage === "text_encoder") clearStages();
+      if (stage !== "denoiser") say(`${STAGE_WORDS[stage]}.`);
+    },
     step: stepped,
-    preview: ({ pixels, side, index }) => showPixels(pixels, side, `Preview after step ${index + 1}`),
+    preview: ({ pixels, side, index }) => {
+      previewed = true;
+      hideCaption();
+      showPixels(pixels, side, `Preview after step ${index + 1}`);
+    },
     previews_off: () => showMemory("There is no memory for previews; the drawing goes on without them."),
     stage_done: ({ report }) => addStage(report),
     image: (image) => void drawn(image),
@@ -116,6 +136,7 @@ function opened(found: BundleSummary): void {
   if (waiting) return begin();
   const cut = recall<string>("cut-off");
   remember("cut-off", null);
+  if (page.alert.textContent) return say("The model that was here before is here still.");
   say(cut ? `The last drawing ended ${cut}, when this page was closed; its prompt and seed are still here.` : "Ready.");
 }
 
@@ -132,12 +153,13 @@ async function drawn({ png, pixels, side, threads }: Extract<FromWorker, { kind:
   const { prompt, seed, steps } = drawing!;
   const caption = `“${prompt.slice(0, 300)}”, seed ${seed}`;
   showPixels(pixels, side, `The picture of ${caption}`);
-  const name = fileName(prompt, seed);
-  offerDownload(png, name, caption);
+  last = { png, name: fileName(prompt, seed), caption };
+  previewed = false;
+  offerDownload(png, last.name, caption);
   become("ready");
   const median = [...stepSeconds].sort((a, b) => a - b)[Math.floor(stepSeconds.length / 2)] ?? 0;
   say(`Done: ${steps} steps with ${threads} ${threads === 1 ? "thread" : "threads"}, ${median.toFixed(2)} s a step.`);
-  await keepPicture(png, { name, caption });
+  await keepPicture(png, last);
   await showWholeMemory();
 }
 
@@ -149,20 +171,42 @@ async function showWholeMemory(): Promise<void> {
   if (state !== "drawing") showMemory(`Page and worker have ${megabytes(bytes)} of memory now, the engine's included.`);
 }
 
-function failed(error: LiraError, place: "open" | "draw"): void {
+function failed(error: LiraError, during: "open" | "draw"): void {
   waiting = null;
   // After a failure the engine's memory may be in any state: the next drawing gets a fresh one.
-  if (place === "draw") engine.end();
-  else bundle = null;
-  become(bundle ? "ready" : "empty");
-  if (place === "open") showModel(null);
+  engine.end();
+  explain(error);
   say("");
-  const where = error.stage && error.code === "out_of_memory" ? ` It happened at this stage: ${STAGE_WORDS[error.stage]?.toLowerCase()}.` : "";
-  const advice = error.code === "out_of_memory" && page.low.checked ? " Close other pages, or choose a smaller model." : "";
+  if (during === "draw") return become(bundle ? "ready" : "empty");
+  bundle = null;
+  showModel(null);
+  page.remove.hidden = place.kind !== "kept"; // what is kept and damaged can be removed
+  become("empty");
+  if (place.kind !== "kept") open({ kind: "kept" });
+}
+
+/** Say what went wrong, and offer what may help. */
+function explain(error: LiraError): void {
+  const noMemory = error.code === "out_of_memory";
+  const where = noMemory && error.stage ? ` It happened at this stage: ${STAGE_WORDS[error.stage]?.toLowerCase()}.` : "";
+  const advice = noMemory && page.low.checked ? " Close other pages, allow more memory, or choose a smaller model." : "";
   showError(error.message + where + advice, error.code);
-  page.less.hidden = error.code !== "out_of_memory" || page.low.checked;
+  page.less.hidden = !noMemory || page.low.checked;
   page.cut.hidden = !(error.code === "bad_input" && error.message.includes("longer than"));
-  if (place === "open") page.remove.hidden = false;
+}
+
+async function remove(): Promise<void> {
+  clearError();
+  engine.forget();
+  bundle = null;
+  showModel(null);
+  become("empty");
+  try {
+    await Store.removeOthers();
+    say("The model is removed from this device.");
+  } catch (error) {
+    showError(`the model cannot be removed: ${(error as Error).message}.`, "io_error");
+  }
 }
 
 function listen(): void {
@@ -175,18 +219,14 @@ function listen(): void {
   });
   page.dice.addEventListener("click", rollSeed);
   page.cancel.addEventListener("click", cancel);
-  page.load.addEventListener("click", () => open({ kind: "origin", folder: BUNDLE_FOLDER }));
+  page.load.addEventListener("click", () => load({ kind: "origin", folder: BUNDLE_FOLDER }));
   page.pick.addEventListener("click", () => page.folder.click());
   page.folder.addEventListener("change", () => {
     const files = [...(page.folder.files ?? [])];
-    if (files.length) open({ kind: "folder", files });
+    if (files.length) load({ kind: "folder", files });
     page.folder.value = ""; // the same folder may be picked again
   });
-  page.remove.addEventListener("click", () => {
-    clearError();
-    if (!engine.runsWith(readEngine())) engine.open({ kind: "kept" }, readEngine());
-    engine.remove();
-  });
+  page.remove.addEventListener("click", () => void remove());
   page.cut.addEventListener("click", () => draw(true));
   page.less.addEventListener("click", () => {
     page.low.checked = true;
@@ -201,10 +241,8 @@ async function start(): Promise<void> {
   listen();
   const running = recall<string>("running");
   if (running) remember("cut-off", running);
-  const last = await lastPicture();
-  if (last) {
-    await showPng(last.png, `The picture of ${last.caption}`).then(() => offerDownload(last.png, last.name, last.caption), () => {});
-  }
+  last = await lastPicture();
+  await showLast().catch(() => {}); // a file that was cut short is no picture
   open({ kind: "kept" });
 }
 

@@ -27,13 +27,13 @@ export interface LastPicture {
   readonly caption: string;
 }
 
-export async function keepPicture(png: Blob, about: LastPicture): Promise<void> {
+export async function keepPicture(png: Blob, { name, caption }: LastPicture): Promise<void> {
   try {
     const root = await navigator.storage.getDirectory();
     const writable = await (await root.getFileHandle(LAST_PICTURE, { create: true })).createWritable();
     await writable.write(png);
     await writable.close();
-    remember("last", about);
+    remember("last", { name, caption });
   } catch {
     // the picture is on the page still, and can be downloaded
   }

@@ -26,7 +26,8 @@ export function showProgress(share: number | null): void {
 export function showError(sentence: string, code: Code): void {
   const small = document.createElement("code");
   small.textContent = code;
-  page.alert.replaceChildren(sentence.charAt(0).toUpperCase() + sentence.slice(1), " ", small);
+  // A sentence that begins with a file's name keeps it as it is.
+  page.alert.replaceChildren(sentence.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase()), " ", small);
 }
 
 export function clearError(): void {
@@ -61,6 +62,8 @@ export function offerDownload(png: Blob, name: string, caption: string): void {
   page.caption.textContent = caption;
   page.caption.hidden = false;
 }
+
+export const hideCaption = (): void => void (page.download.hidden = page.caption.hidden = true);
 
 export function showModel(bundle: BundleSummary | null): void {
   page.remove.hidden = !bundle?.kept;

@@ -25,7 +25,7 @@ export async function receive(source: BundleSource, onBytes: OnBytes): Promise<R
   } catch (error) {
     if (error instanceof LiraError) throw error;
     // The browser keeps nothing for this page: no room, a private window, or it does not know how.
-    await Store.removeOthers().catch(() => {});
+    await Store.remove(open.digest).catch(() => {});
     return { open, source: await copyToMemory(source, open, onBytes), kept: false };
   }
 }

@@ -1,4 +1,4 @@
-/** Where a bundle is kept for the next time: the browser's own file system for this origin. In a worker alone. */
+/** Where a bundle is kept for the next time: the browser's own file system for this origin. Only a worker can write to it. */
 
 import type { BundleSource, Found } from "../core/source";
 
@@ -35,6 +35,10 @@ export class Store implements BundleSource {
   static async removeOthers(digest?: string): Promise<void> {
     const all = await home();
     for await (const name of all.keys()) if (name !== digest) await all.removeEntry(name, { recursive: true });
+  }
+
+  static async remove(digest: string): Promise<void> {
+    await (await home()).removeEntry(digest, { recursive: true });
   }
 
   async find(path: string): Promise<Found | null> {

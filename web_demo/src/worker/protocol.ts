@@ -31,8 +31,7 @@ export interface DrawRequest {
 export type ToWorker =
   /** The first message. checked: the digest of a bundle whose files were checked in this session already. */
   | { readonly kind: "open"; readonly engine: EngineChoice; readonly place: Place; readonly checked: string | null }
-  | { readonly kind: "draw"; readonly request: DrawRequest }
-  | { readonly kind: "remove" };
+  | { readonly kind: "draw"; readonly request: DrawRequest };
 
 export interface BundleSummary {
   readonly digest: string;
@@ -56,7 +55,6 @@ export type FromWorker =
   | { readonly kind: "reading"; readonly done: number; readonly total: number }
   | { readonly kind: "opened"; readonly bundle: BundleSummary }
   | { readonly kind: "nothing_kept" }
-  | { readonly kind: "removed" }
   | { readonly kind: "prompt_cut"; readonly dropped: string }
   | { readonly kind: "stage"; readonly stage: ComponentName }
   | { readonly kind: "step"; readonly index: number; readonly total: number; readonly reasoningSteps: number; readonly heapBytes: number; readonly stepSeconds: number }

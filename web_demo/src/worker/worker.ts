@@ -10,7 +10,6 @@ import { configureEngine } from "../engine/ort";
 import { folderSource } from "../storage/folder";
 import { OriginSource } from "../storage/origin";
 import { openKept, receive, type OnBytes, type Received } from "../storage/receive";
-import { Store } from "../storage/store";
 import { draw } from "./drawing";
 import type { BundleSummary, EngineChoice, FromWorker, Place, ToWorker } from "./protocol";
 
@@ -36,9 +35,6 @@ async function answer(message: ToWorker): Promise<void> {
     bundle = new Bundle(received.open, received.source);
     bundle.requireRunnable();
     say({ kind: "opened", bundle: summary(bundle, received.kept) });
-  } else if (message.kind === "remove") {
-    await Store.removeOthers();
-    say({ kind: "removed" });
   } else if (bundle && engine) {
     await draw(bundle, engine, message.request, say);
   }

@@ -1,0 +1,238 @@
+/** One visitor's whole way with the page, on a server that sends no special header. */
+
+import { appendFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { BUNDLE, alerted, said, serve, visit, type Site, type Visit } from "./browser";
+import { psnrDb, readPng, type Picture } from "./png";
+
+const PROMPT = "a panda right of a pizza on a pink background";
+/** Past the first step, wherever the page is when it is looked at. */
+const MIDWAY = /^Drawing: step ([2-9]|\d\d+) /;
+const LONG_MS = 120_000;
+const yard = mkdtempSync(join(tmpdir(), "lira-e2e-"));
+const bundle = join(yard, "bundle");
+const digest = createHash("sha256").update(readFileSync(join(BUNDLE, "manifest.json"))).digest("hex");
+let site: Site;
+let all: Visit;
+let page: Page;
+let first: Picture;
+
+beforeAll(async () => {
+  cpSync(BUNDLE, bundle, { recursive: true });
+  site = await serve(bundle, false);
+  all = await visit(site.address);
+  page = all.page;
+}, LONG_MS);
+
+afterAll(async () => {
+  await all.close();
+  await site.stop();
+  rmSync(yard, { recursive: true });
+}, LONG_MS);
+
+afterEach(() => expect(all.faults.splice(0)).toEqual([]));
+
+async function ask(prompt: string, steps: number): Promise<void> {
+  await page.fill("#prompt", prompt);
+  if (!(await page.locator("#more").getAttribute("open").then((open) => open !== null))) await page.click("summary");
+  await page.fill("#steps", String(steps));
+}
+
+async function downloaded(): Promise<Picture> {
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);
+  return readPng(readFileSync(await download.path()));
+}
+
+/** Change a byte of a file of the bundle that the server has, until the function that is returned is called. */
+function damage(file: string, change: (place: string) => void): () => void {
+  const place = join(bundle, file);
+  const before = readFileSync(place);
+  change(place);
+  return () => writeFileSync(place, before);
+}
+
+const flip = (at: number) => (place: string): void => {
+  const data = readFileSync(place);
+  data[at]! ^= 1;
+  writeFileSync(place, data);
+};
+
+const rewrite = (from: string, to: string) => (place: string): void => {
+  const text = readFileSync(place, "utf8");
+  expect(text).toContain(from);
+  writeFileSync(place, text.replace(from, to));
+};
+
+test("it becomes isolated by its service worker, and says what comes first", async () => {
+  await said(page, /Say what to draw/);
+  expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+  expect(await page.inputValue("#threads")).not.toBe("");
+});
+
+test("a typed prompt becomes a picture, by the keyboard alone, with previews", async () => {
+  await ask("", 8);
+  await page.selectOption("#previews", "2");
+  await page.focus("#prompt");
+  await page.keyboard.type(PROMPT);
+  await page.keyboard.press("Control+Enter");
+  await page.locator('#picture[aria-label^="Preview after step"]').waitFor({ timeout: LONG_MS });
+  expect(await said(page, /^Done/, LONG_MS)).toMatch(/^Done: 8 steps with \d+ threads?, [\d.]+ s a step\.$/);
+  expect(await page.locator("#stages tr").count()).toBe(3);
+  expect(await page.locator("#model").textContent()).toMatch(/^nano, .* 256 px: .* all checked; kept on this device\.$/);
+  first = await downloaded();
+  expect(first.side).toBe(256);
+  expect(first.texts).toEqual({ Software: "LiRA", prompt: PROMPT, seed: "7", steps: "8", sampler: "dpm", guidance: "3", bundle: digest });
+});
+
+test("cancelled at any moment, it is ready at once, and draws the same again", async () => {
+  await ask(PROMPT, 900);
+  await page.click("#draw");
+  await said(page, MIDWAY);
+  await page.click("#cancel");
+  expect(await said(page, /^Cancelled/)).toMatch(/^Cancelled: after step \d+ of 900\. Prompt and seed are as they were\.$/);
+  expect((await downloaded()).pixels.length).toBe(first.pixels.length); // what was finished before is there still
+  await page.click("#draw");
+  await page.click("#cancel"); // before it has begun
+  await said(page, /^Cancelled/);
+  await ask(PROMPT, 8);
+  await page.click("#draw");
+  await said(page, /^Done/, LONG_MS);
+  expect(psnrDb((await downloaded()).pixels, first.pixels)).toBe(Infinity);
+});
+
+test("a page that is closed in the middle says so when it is opened again, and has lost nothing", async () => {
+  await ask("a fox left of a cake", 900);
+  await page.click("#draw");
+  await said(page, MIDWAY);
+  await page.close();
+  page = await all.open();
+  expect(await said(page, /ended/)).toMatch(/^The last drawing ended after step \d+ of 900, when this page was closed; its prompt and seed are still here\.$/);
+  expect(await page.inputValue("#prompt")).toBe("a fox left of a cake");
+  expect(psnrDb((await downloaded()).pixels, first.pixels)).toBe(Infinity);
+});
+
+test("offline it loads, and draws the same picture", async () => {
+  await site.stop();
+  await all.context.setOffline(true);
+  await page.reload();
+  await said(page, /^Ready/);
+  await ask(PROMPT, 8);
+  await page.click("#draw");
+  await said(page, /^Done/, LONG_MS);
+  expect(psnrDb((await downloaded()).pixels, first.pixels)).toBe(Infinity);
+  await all.context.setOffline(false);
+  const port = Number(new URL(site.address).port);
+  site = await serve(bundle, false, port);
+});
+
+test.each<[string, (place: string) => void, string]>([
+  ["an altered word", rewrite('"preset": "nano"', '"preset": "mano"'), "manifest_checksum"],
+  ["a newer version", rewrite('"format_version": 5', '"format_version": 6'), "manifest_version"],
+])("a manifest with %s is refused, and the model that was there stays", async (_name, change, code) => {
+  const mend = damage("manifest.json", change);
+  await page.click("#load");
+  const sentence = await alerted(page);
+  mend();
+  expect(sentence).toMatch(new RegExp(`\\. ${code}$`));
+  await said(page, /The model that was here before is here still/);
+});
+
+test("a damaged file is refused; mended, what had come whole is not loaded again", async () => {
+  await page.click("#remove");
+  await said(page, /removed/);
+  for (const [change, code] of [[flip(1000), "wrong_sha256"], [(place: string) => appendFileSync(place, "x"), "wrong_size"]] as const) {
+    const mend = damage("decoder.onnx.data", change);
+    await page.click("#load");
+    expect(await alerted(page)).toMatch(new RegExp(`^decoder\\.onnx\\.data .*\\. ${code}$`));
+    await said(page, /Say what to draw/);
+    expect(await page.locator("#model").textContent()).toBe("No model is loaded yet.");
+    mend();
+  }
+  const loaded: string[] = [];
+  const note = (request: { url(): string }): unknown => loaded.push(request.url().split("/").at(-1)!);
+  all.context.on("request", note);
+  await page.click("#load");
+  await said(page, /^Ready/);
+  all.context.off("request", note);
+  expect(loaded).toContain("decoder.onnx.data");
+  expect(loaded).not.toContain("denoiser.onnx.data");
+});
+
+test("a picked folder with a file too many is refused; without it, it is opened", async () => {
+  writeFileSync(join(bundle, "notes.txt"), "mine");
+  await page.setInputFiles("#folder", bundle);
+  expect(await alerted(page)).toMatch(/notes\.txt, which the manifest does not name\. extra$/);
+  await said(page, /here still/);
+  rmSync(join(bundle, "notes.txt"));
+  await page.setInputFiles("#folder", bundle);
+  await said(page, /^Ready/);
+});
+
+test("of 10,000 characters it says what has no effect, and draws the beginning where that is wanted", async () => {
+  await ask("a red apple on a blue background and ".repeat(271).slice(0, 10_000), 1);
+  await page.click("#draw");
+  expect(await alerted(page)).toMatch(/longer than the 75 tokens .* bad_input$/);
+  await page.click("#cut");
+  await said(page, /^Done/, LONG_MS);
+  expect((await downloaded()).texts["prompt"]).toHaveLength(10_000);
+});
+
+test.each([
+  ["", "#seed", "7", /prompt is empty/],
+  ["a cat", "#seed", "seven", /seed must be a whole number/],
+  ["a cat", "#seed", "18446744073709551616", /seed must lie between 0 and 18446744073709551615/],
+  ["a cat", "#steps", "1001", /Steps must lie between 1 and 1000/],
+  ["a cat", "#guidance", "101", /Guidance must lie between 0 and 100/],
+])("prompt %j, %s %s: one sentence", async (prompt, field, value, sentence) => {
+  await ask(prompt, 1);
+  const before = await page.inputValue(field);
+  await page.fill(field, value);
+  await page.click("#draw");
+  expect(await alerted(page)).toMatch(sentence);
+  await page.fill(field, before);
+});
+
+test("without memory it names the stage, and draws with less where that is asked for", async () => {
+  await ask(PROMPT, 1);
+  await page.fill("#limit", "24");
+  await page.click("#draw");
+  expect(await alerted(page)).toMatch(/^There is not enough memory to .*stage: drawing\. out_of_memory$/);
+  await page.fill("#limit", "4096");
+  await page.click("#less");
+  expect(await said(page, /^Done/, LONG_MS)).toMatch(/with 1 thread/);
+  expect(await page.isChecked("#low")).toBe(true);
+  await page.uncheck("#low");
+});
+
+test("without room it works from memory, and says so; removed, it is gone", async () => {
+  await page.click("#remove");
+  await said(page, /removed/);
+  const session = await all.context.newCDPSession(page);
+  await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(site.address).origin, quotaSize: 1_000_000 });
+  await page.click("#load");
+  await said(page, /^Ready/);
+  expect(await page.locator("#model").textContent()).toMatch(/in memory until this page is closed\.$/);
+  await ask(PROMPT, 8);
+  await page.click("#draw");
+  await said(page, /^Done/, LONG_MS);
+  expect(psnrDb((await downloaded()).pixels, first.pixels)).toBe(Infinity);
+  await page.reload();
+  await said(page, /Say what to draw/);
+});
+
+const golden = new URL("../../tests/golden/nano.json", import.meta.url);
+test.runIf(existsSync(golden))("the golden drawing comes out as Python draws it", async () => {
+  const wanted = JSON.parse(readFileSync(golden, "utf8")) as { prompt: string; seed: number | string; steps: number; guidance: number; method: string; picture: string };
+  await ask(wanted.prompt, wanted.steps);
+  await page.fill("#seed", String(wanted.seed));
+  await page.fill("#guidance", String(wanted.guidance));
+  await page.selectOption("#method", wanted.method);
+  await page.click("#draw");
+  await said(page, /^Done/, LONG_MS);
+  const reference = readPng(readFileSync(new URL(wanted.picture, golden)));
+  expect(psnrDb((await downloaded()).pixels, reference.pixels)).toBeGreaterThanOrEqual(45);
+});
