@@ -1,5 +1,6 @@
 """A nano bundle at 64 px and tiny peers: every script's core runs on them in seconds."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from lira_runtime.bundle import Bundle
 
 
 @pytest.fixture(scope="session")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> Case:
+def nano(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Case:
     """16 tokens, latent f8c4, demo text encoder."""
     models = load_models(Request("nano", latent="f8c4", resolution=64, text_encoder="demo", seed=5))
-    out = tmp_path_factory.mktemp("benchmarks") / "bundle"
-    order = Order("nano", OnnxTarget(), get_recipe("int8", "onnx"), out)
-    write_bundle(order, References(models, (64,)), lambda line: None)
-    return Case(models, Bundle.open(out), threads=2)
+
+    def export(folder: Path) -> None:
+        order = Order("nano", OnnxTarget(), get_recipe("int8", "onnx"), folder / "bundle")
+        write_bundle(order, References(models, (64,)), lambda line: None)
+
+    return Case(models, Bundle.open(made_once("small-nano", export) / "bundle"), threads=2)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
-"""Exports that tests share, each made once a session and when it is first asked for."""
+"""Exports that tests share, each made once and when it is first asked for."""
 
 import shutil
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from lira_runtime import manifest
 from lira_runtime.manifest import TargetName
 
 Ran = tuple[int, str, str]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 SIDE = 64
 DECODER = ("--config", "nano", "--component", "decoder", "--resolution", str(SIDE))
 IOS = 18
@@ -39,11 +40,12 @@ def small_models() -> Models:
 
 
 @pytest.fixture(scope="session")
-def bundle_folder(small_models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("export") / "bundle"
-    order = Order("nano", OnnxTarget(), get_recipe("int8", "onnx"), out)
-    write_bundle(order, References(small_models, (SIDE,)), lambda line: None)
-    return out
+def bundle_folder(small_models: Models, made_once: MadeOnce) -> Path:
+    def export(folder: Path) -> None:
+        order = Order("nano", OnnxTarget(), get_recipe("int8", "onnx"), folder / "bundle")
+        write_bundle(order, References(small_models, (SIDE,)), lambda line: None)
+
+    return made_once("small-nano", export) / "bundle"
 
 
 @dataclass(frozen=True)
@@ -64,21 +66,24 @@ def mite_models() -> Models:
 
 
 @pytest.fixture(scope="session")
-def mites(mite_models: Models, tmp_path_factory: pytest.TempPathFactory) -> Callable[[TargetName], Mite]:
+def mites(mite_models: Models, made_once: MadeOnce) -> Callable[[TargetName], Mite]:
     """Target -> what was exported for it."""
     references = References(mite_models, MITE_SIDES)
 
-    @cache
-    def export(target: TargetName) -> Mite:
-        out, float32 = tmp_path_factory.mktemp("mite") / target, tmp_path_factory.mktemp("float32")
+    def export(target: TargetName, folder: Path) -> None:
+        float32 = folder / "float32"
+        float32.mkdir()
         with pytest.MonkeyPatch.context() as patch:
             if target == "tflite":
                 keep_float32(float32, patch)
-            order = Order(MITE.name, make_target(target, IOS), get_recipe("int8", target), out)
+            order = Order(MITE.name, make_target(target, IOS), get_recipe("int8", target), folder / target)
             write_bundle(order, references, lambda line: None)
-        return Mite(mite_models, out, float32)
 
-    return export
+    def exported(target: TargetName) -> Mite:
+        folder = made_once(f"mite-{target}", partial(export, target))
+        return Mite(mite_models, folder / target, folder / "float32")
+
+    return exported
 
 
 def keep_float32(folder: Path, patch: pytest.MonkeyPatch) -> None:
@@ -95,33 +100,37 @@ def keep_float32(folder: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def formats(tmp_path_factory: pytest.TempPathFactory) -> dict[TargetName, Path]:
+def formats(made_once: MadeOnce) -> dict[TargetName, Path]:
     """Target -> bundle of the demo by the default recipe."""
-    models = load_models(Request("nano"))
-    references = References(models, (models.resolution,))
-    folder = tmp_path_factory.mktemp("formats")
-    for target in TARGETS:
-        order = Order("nano", make_target(target), get_recipe(DEFAULT_RECIPE, target), folder / target)
-        write_bundle(order, references, lambda line: None)
+
+    def export(folder: Path) -> None:
+        models = load_models(Request("nano"))
+        references = References(models, (models.resolution,))
+        for target in TARGETS:
+            order = Order("nano", make_target(target), get_recipe(DEFAULT_RECIPE, target), folder / target)
+            write_bundle(order, references, lambda line: None)
+
+    folder = made_once("formats", export)
     return {target: folder / target for target in TARGETS}
 
 
 @pytest.fixture(scope="session")
-def decoders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[TargetName, Path]]:
+def decoders(made_once: MadeOnce) -> Callable[[str], dict[TargetName, Path]]:
     """Recipe -> target -> bundle of the demo's decoder at 64 px, int8's with its encoder; by one `lira-export`."""
 
-    @cache
-    def export(recipe: str) -> dict[TargetName, Path]:
-        out = tmp_path_factory.mktemp("decoders")
+    def export(recipe: str, out: Path) -> None:
         asked = ["--target", "all", "--ios", str(IOS), "--recipe", recipe, "--out", str(out)]
         asked += ["--with-encoder"] if recipe == "int8" else []
         said = StringIO()  # not for the test that is the first to ask
         with redirect_stdout(said), redirect_stderr(said), pytest.raises(SystemExit) as ended:
             cli.main([*DECODER, *asked])
         assert not ended.value.code, said.getvalue()
+
+    def exported(recipe: str) -> dict[TargetName, Path]:
+        out = made_once(f"decoders-{recipe}", partial(export, recipe))
         return {target: out / f"nano-{target}" for target in TARGETS}
 
-    return export
+    return exported
 
 
 @pytest.fixture
