@@ -13,8 +13,8 @@ import torch
 
 from lira.sources import Request, load_models
 from lira_export.loaded import run_stage
-from lira_runtime.backends.packed import CACHE_VARIABLE
 from lira_runtime.bundle import Bundle
+from lira_runtime.cache import CACHE_VARIABLE
 from lira_runtime.interface import COMPONENTS
 from lira_runtime.loaded import StageRun
 from lira_runtime.manifest import TargetName, WeightsMode

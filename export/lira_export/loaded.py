@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from lira_runtime.backends.packed import CACHE_VARIABLE
+from lira_runtime.cache import CACHE_VARIABLE
 from lira_runtime.loaded import StageRun
 from lira_runtime.manifest import Graph, TargetName, WeightsMode
 from lira_runtime.memory.watch import check_ended

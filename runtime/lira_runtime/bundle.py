@@ -14,7 +14,7 @@ from lira_runtime.errors import BadInput, DamagedBundle
 from lira_runtime.interface import COMPONENTS
 from lira_runtime.manifest import Component, FileEntry, Graph, Manifest, TensorFile
 from lira_runtime.trust.files import file_fault, read_hash
-from lira_runtime.trust.known import KnownFiles
+from lira_runtime.trust.known import KnownHashes
 
 Hashes = Literal["read", "known", "skip"]
 
@@ -43,7 +43,7 @@ class Bundle:
         data = manifest_module.read(path)
         manifest = manifest_module.parse(data)
         digest = hashlib.sha256(data).hexdigest()
-        known = KnownFiles(path, digest) if hashes == "known" else None
+        known = KnownHashes(path) if hashes == "known" else None
         has_hash = known.has_hash if known else read_hash if hashes == "read" else _any_hash
         for entry in manifest.files():
             if fault := file_fault(path, entry, has_hash):

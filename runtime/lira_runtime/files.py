@@ -60,21 +60,22 @@ def remove_parts(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_directory(goal: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+def atomic_directory(goal: str | os.PathLike[str], overwrite: bool = False, private: bool = False) -> Iterator[Path]:
     """Yield a temporary sibling directory that becomes `goal` at the end, whole or not at all.
 
     An existing empty directory is replaced. An existing bundle (it holds a manifest.json) is replaced only with
-    `overwrite`; any other existing thing is refused with BadInput before work starts.
+    `overwrite`; any other existing thing is refused with BadInput before work starts. private: for its owner alone.
     """
+    masked = 0o077 if private else _umask()
     goal = Path(os.path.abspath(goal))
     check_replaceable_directory(goal, overwrite)
     goal.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=_prefix(goal), suffix=_PART_SUFFIX, dir=goal.parent))
     try:
         yield part
-        part.chmod(0o777 & ~_umask())
+        part.chmod(0o777 & ~masked)
         for path in sorted(part.rglob("*")):
-            path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())  # some libraries write private files
+            path.chmod((0o777 if path.is_dir() else 0o666) & ~masked)  # some libraries write private files
             fsync(path)
         fsync(part)
         check_replaceable_directory(goal, overwrite)  # minutes may have passed since the first look

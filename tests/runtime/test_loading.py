@@ -11,11 +11,13 @@ import numpy as np
 import onnx
 import pytest
 
-from lira_runtime.backends import packed, streaming
+from lira_runtime.backends import streaming
 from lira_runtime.backends.loading import load_graph
 from lira_runtime.backends.session import SessionSettings
 from lira_runtime.backends.streaming import Streaming
+from lira_runtime.cache import CACHE_VARIABLE
 from lira_runtime.errors import BadInput, DamagedBundle
+from lira_runtime.trust import known
 
 RUNTIME = Path(__file__).parents[2] / "runtime"
 WIDTH, LAYERS = 1024, 24
@@ -94,7 +96,7 @@ def in_a_process(
     """What a process of its own takes on that loads the graph and runs it, in bytes; seconds: between two rounds."""
     run = subprocess.run(
         [sys.executable, "-c", MEASURE, str(graph), weights, str(x), str(runs), str(seconds)],
-        env={**os.environ, "PYTHONPATH": str(RUNTIME), packed.CACHE_VARIABLE: str(graph.parent / "cache")},
+        env={**os.environ, "PYTHONPATH": str(RUNTIME), CACHE_VARIABLE: str(graph.parent / "cache")},
         capture_output=True,
         text=True,
     )
@@ -152,11 +154,16 @@ def test_streamed_weights_are_not_resident_all_at_once(tmp_path: Path) -> None:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(packed.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 MAPPED = SessionSettings(threads=1, weights="mapped")
+
+
+def entries(cache: Path) -> list[Path]:
+    """Packed weights in the cache; beside them it remembers what was read."""
+    return [each for each in cache.iterdir() if each.name != known.FOLDER]
 
 
 def output(graph: Path) -> Any:
@@ -166,28 +173,143 @@ def output(graph: Path) -> Any:
 def test_a_graph_is_packed_once_and_anew_when_it_changes(tmp_path: Path, cache: Path) -> None:
     graph = chain(tmp_path / "chain.onnx")
     first = output(graph)
-    (entry,) = cache.iterdir()
+    (entry,) = entries(cache)
     made = (entry / "graph.onnx").stat().st_mtime_ns
     output(graph)
     assert (entry / "graph.onnx").stat().st_mtime_ns == made
     (tmp_path / "chain.onnx.data").unlink()
     chain(tmp_path / "chain.onnx", seed=1)
     assert not np.array_equal(output(graph), first)
-    assert [each for each in cache.iterdir() if each == entry] == [] and len(list(cache.iterdir())) == 1
+    assert len(entries(cache)) == 1 and entries(cache) != [entry]
 
 
-@pytest.mark.parametrize("harm", ["truncate the weights", "remove the weights", "spoil the graph"])
+def test_weights_of_the_same_size_and_time_are_not_taken_for_others(tmp_path: Path, cache: Path) -> None:
+    """Archives that anybody can make again give every file one time."""
+    graph = chain(tmp_path / "chain.onnx")
+    for path in (graph, tmp_path / "chain.onnx.data"):
+        os.utime(path, (10**9, 10**9))
+    first = output(graph)
+    (tmp_path / "chain.onnx.data").unlink()
+    chain(graph, seed=1)
+    for path in (graph, tmp_path / "chain.onnx.data"):
+        os.utime(path, (10**9, 10**9))
+    second = output(graph)
+    assert not np.array_equal(second, first)
+    assert np.array_equal(second, load_graph(graph, SessionSettings(threads=1)).session.run(None, {"x": X})[0])
+
+
+def test_what_was_packed_is_hashed_once(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, read, honest = chain(tmp_path / "chain.onnx"), list[str](), known.sha256_of
+
+    def spy(path: Path) -> str:
+        read.append(path.name)
+        return honest(path)
+
+    monkeypatch.setattr(known, "sha256_of", spy)
+    monkeypatch.setattr(known, "SETTLED_NS", 0)
+    files = ["chain.onnx", "chain.onnx.data", "graph.onnx", "graph.onnx.data"]
+    first = output(graph)
+    output(graph)
+    assert sorted(read) == files
+    assert np.array_equal(output(graph), first) and sorted(read) == files
+
+
+@pytest.mark.parametrize(
+    "harm", ["truncate the weights", "remove the weights", "spoil the graph", "flip a bit", "add a file"]
+)
 def test_a_damaged_cache_is_made_anew(tmp_path: Path, cache: Path, harm: str) -> None:
     graph = chain(tmp_path / "chain.onnx")
     first = output(graph)
-    (entry,) = cache.iterdir()
-    if harm == "truncate the weights":
+    (entry,) = entries(cache)
+    if harm == "flip a bit":
+        flip_in_the_middle(entry / "graph.onnx.data")
+    elif harm == "add a file":
+        (entry / "more").touch()
+    elif harm == "truncate the weights":
         os.truncate(entry / "graph.onnx.data", WEIGHT_BYTES // 3)
     elif harm == "remove the weights":
         (entry / "graph.onnx.data").unlink()
     else:
         (entry / "graph.onnx").write_bytes(b"no graph")
     assert np.array_equal(output(graph), first)
+    assert sorted(path.name for path in entry.iterdir()) == ["graph.onnx", "graph.onnx.data", "packed.json"]
+
+
+def flip_in_the_middle(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        data = file.read(4096)
+        file.seek(path.stat().st_size // 2)
+        file.write(bytes(each ^ 0x55 for each in data))
+
+
+def of_another(path: Path, owner: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `path` belong to another user: tests are not run by root everywhere."""
+    honest = {name: getattr(Path, name) for name in ("stat", "lstat")}
+
+    def shown(name: str) -> Any:
+        def look(self: Path, **how: Any) -> os.stat_result:
+            found = honest[name](self, **how)
+            return os.stat_result((*found[:4], owner, *found[5:10])) if self == path else found
+
+        return look
+
+    for name in honest:
+        monkeypatch.setattr(Path, name, shown(name))
+
+
+def test_an_entry_that_others_can_write_or_that_holds_what_they_made_is_not_used(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = chain(tmp_path / "chain.onnx")
+    first = output(graph)
+    (entry,) = entries(cache)
+    assert cache.stat().st_mode & 0o777 == entry.stat().st_mode & 0o777 == 0o700
+    made = (entry / "graph.onnx").stat().st_mtime_ns
+    entry.chmod(0o755)
+    assert np.array_equal(output(graph), first)
+    assert entry.stat().st_mode & 0o777 == 0o700 and (entry / "graph.onnx").stat().st_mtime_ns != made
+    (entry / "graph.onnx").chmod(0o666)
+    assert np.array_equal(output(graph), first)
+    assert (entry / "graph.onnx").stat().st_mode & 0o777 == 0o600
+    with monkeypatch.context() as patch:
+        made = (entry / "graph.onnx").stat().st_mtime_ns
+        of_another(entry, os.geteuid() + 1, patch)
+        assert np.array_equal(output(graph), first)
+    assert (entry / "graph.onnx").stat().st_mtime_ns != made
+
+
+@pytest.mark.parametrize("whose", ["another's", "everybody's"])
+def test_a_cache_folder_in_which_others_can_exchange_entries_is_refused(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    graph = chain(tmp_path / "chain.onnx")
+    cache.mkdir()
+    if whose == "everybody's":
+        cache.chmod(0o777)
+    else:
+        of_another(cache, os.geteuid() + 1, monkeypatch)
+    with pytest.raises(BadInput, match="another user could exchange"):
+        load_graph(graph, MAPPED)
+    assert list(cache.iterdir()) == []
+
+
+def test_what_another_user_says_was_read_is_not_believed(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known, "SETTLED_NS", 0)
+    (tmp_path / "file").write_bytes(b"true")
+    hashes = known.KnownHashes(tmp_path)
+    true = hashes.sha256("file")
+    hashes.save()
+    (record,) = (cache / "checked").iterdir()
+    record.write_bytes(record.read_bytes().replace(true.encode(), b"0" * 64))
+    assert known.KnownHashes(tmp_path).sha256("file") == "0" * 64
+    record.chmod(0o666)
+    assert known.KnownHashes(tmp_path).sha256("file") == true
+    record.chmod(0o600)
+    of_another(record, os.geteuid() + 1, monkeypatch)
+    assert known.KnownHashes(tmp_path).sha256("file") == true
 
 
 def test_a_cache_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path, cache: Path) -> None:
@@ -203,7 +325,7 @@ def test_a_damaged_bundle_leaves_nothing_in_the_cache(tmp_path: Path, cache: Pat
     graph.write_bytes(b"no graph")
     with pytest.raises(DamagedBundle, match=r"broken\.onnx"):
         load_graph(graph, MAPPED)
-    assert list(cache.iterdir()) == []
+    assert entries(cache) == []
 
 
 @linux_only

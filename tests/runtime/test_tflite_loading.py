@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lira_runtime.backends.choose import backend_for
-from lira_runtime.backends.packed import CACHE_VARIABLE
 from lira_runtime.backends.session import SessionSettings
+from lira_runtime.cache import CACHE_VARIABLE
 from lira_runtime.errors import BadInput
 from lira_runtime.interface import TensorSpec
 from lira_runtime.manifest import Graph
@@ -115,8 +115,16 @@ def test_a_spoilt_cache_file_is_not_believed(folder: Path, monkeypatch: pytest.M
 
     first = output()
     (file,) = tmp_path.glob("*/weights.xnnpack")
-    file.write_bytes(b"no weights")
+    made, data = file.stat(), file.read_bytes()
     assert np.array_equal(output(), first)
+    assert file.stat().st_ino == made.st_ino and file.read_bytes() == data, "LiteRT writes to what it finds"
+    for spoilt in (
+        b"no weights",
+        data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],
+    ):
+        file.write_bytes(spoilt)
+        assert np.array_equal(output(), first)
+        assert file.read_bytes() == data
 
 
 def test_streaming_is_refused_in_one_sentence() -> None:

@@ -8,46 +8,53 @@ on the processor and the library, so the file belongs to the machine and not to 
 import hashlib
 import os
 import platform
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lira_runtime.errors import BadInput, LiRAError
-from lira_runtime.files import atomic_directory
+import msgspec
+from msgspec import Struct
 
-CACHE_VARIABLE = "LIRA_CACHE"
-_ENTRY = re.compile("[0-9a-f]{16}-[0-9a-f]{16}")
+from lira_runtime.cache import CACHE_VARIABLE, is_own, is_private, make_cache_folder
+from lira_runtime.errors import BadInput, LiRAError
+from lira_runtime.files import atomic_directory, sha256_of
+from lira_runtime.trust import known
+from lira_runtime.trust.known import KnownHashes
+
+RECORD = "packed.json"
+"""Name of the file that says what was packed."""
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-def cache_folder() -> Path:
-    """Where packed weights are kept: $LIRA_CACHE, else lira in the user's cache folder."""
-    if own := os.environ.get(CACHE_VARIABLE):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lira"
+class _Packed(Struct, frozen=True):
+    """made_of: as `_made_of` has it. files: SHA-256 by name, of all files beside the record."""
+
+    made_of: str
+    files: dict[str, str]
 
 
 def packed_folder(graph: Path, library: str, pack: Callable[[Path], None]) -> Path:
     """The folder of a graph's packed weights; `pack` fills it where the cache lacks it.
 
-    It is named after the place and state of the graph's files, `library`, which names the engine and its version, and
-    the processor: a bundle exported anew is packed anew, and what was packed of it before is removed. Raises BadInput
-    where the cache cannot be written, and what `pack` raises.
+    It is named after the place of the graph's file and after what makes its content: the SHA-256 of the graph's files,
+    `library`, which names the engine and its version, and the processor. What was packed of that place before is
+    removed. An entry in which anything is not as it was written, or that others can look into, is made anew. Raises
+    BadInput where the cache cannot be written or is not to be trusted, and what `pack` raises.
     """
-    place, state = _names(graph, library)
-    entry = cache_folder() / f"{place}-{state}"
-    if not entry.is_dir():
+    cache, made_of = _cache(graph), _made_of(graph, library)
+    place = _sha256(os.fsencode(graph.resolve()))[:16]
+    entry = cache / f"{place}-{made_of[:16]}"
+    if not _is_whole(entry, made_of):
+        forget(entry)
         try:
-            with atomic_directory(entry) as part:
+            with atomic_directory(entry, private=True) as part:
                 pack(part)
+                record = _Packed(made_of, {path.name: sha256_of(path) for path in part.iterdir()})
+                (part / RECORD).write_bytes(msgspec.json.encode(record))
         except (OSError, LiRAError) as error:
-            if not entry.is_dir():  # or another process has packed it meanwhile
-                raise BadInput(
-                    f"the packed weights of {graph.name} cannot be kept in {entry.parent} ({error}); "
-                    f"choose another folder by {CACHE_VARIABLE}, or --weights packed."
-                ) from error
-        for old in cache_folder().glob(f"{place}-*"):
+            if not _is_whole(entry, made_of):  # or another process has packed it meanwhile
+                raise _not_kept(graph, str(error)) from error
+        for old in cache.glob(f"{place}-*"):
             if old != entry:
                 forget(old)
     return entry
@@ -56,22 +63,46 @@ def packed_folder(graph: Path, library: str, pack: Callable[[Path], None]) -> Pa
 def forget(folder: Path) -> None:
     """Remove packed weights; the next call makes them anew."""
     shutil.rmtree(folder, ignore_errors=True)
+    known.forget(folder)
 
 
-def entries() -> list[Path]:
-    """Folders of packed weights that the cache holds; whatever else lies there is somebody else's.
-
-    Raises RuntimeError where the user has no home.
-    """
-    folders = sorted(cache_folder().glob("*-*"))
-    return [path for path in folders if _ENTRY.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
+def _cache(graph: Path) -> Path:
+    try:
+        return make_cache_folder()
+    except (OSError, LiRAError) as error:
+        raise _not_kept(graph, str(error)) from error
 
 
-def _names(graph: Path, library: str) -> tuple[str, str]:
-    graph = graph.resolve()
-    files = [graph, *sorted(graph.parent.glob("*.data"))]
-    state = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return _short(str(graph)), _short(repr((state, library, _processor())))
+def _not_kept(graph: Path, reason: str) -> BadInput:
+    return BadInput(
+        f"the packed weights of {graph.name} cannot be kept ({reason.removesuffix('.')}); "
+        f"choose another folder by {CACHE_VARIABLE}, or --weights packed."
+    )
+
+
+def _is_whole(entry: Path, made_of: str) -> bool:
+    """Whether the entry is this user's alone, made of this, and every file in it is what it was when it was packed."""
+    try:
+        if not is_private(entry):
+            return False
+        record = msgspec.json.decode((entry / RECORD).read_bytes(), type=_Packed)
+        if record.made_of != made_of or {path.name for path in entry.iterdir()} != {RECORD, *record.files}:
+            return False
+        hashes = KnownHashes(entry)
+        whole = all(is_own(entry / name) and hashes.sha256(name) == sha256 for name, sha256 in record.files.items())
+        hashes.save()
+        return whole
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def _made_of(graph: Path, library: str) -> str:
+    """SHA-256 of what packed weights depend on: content, not times, which many copies of bundles share."""
+    hashes = KnownHashes(graph.parent)
+    names = [graph.name, *sorted(path.name for path in graph.parent.glob("*.data") if path.is_file())]
+    content = [(name, hashes.sha256(name)) for name in names]
+    hashes.save()
+    return _sha256(os.fsencode(repr((content, library, _processor()))))
 
 
 def _processor() -> str:
@@ -88,5 +119,5 @@ def _features() -> Iterator[str]:
         return
 
 
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lira_runtime.backends.packed import entries
+from lira_runtime.cache import packed_entries
 from lira_runtime.doctor import machine
 from lira_runtime.doctor.export import Export, gigabytes
 from lira_runtime.doctor.finding import Finding
@@ -73,7 +73,7 @@ def _leftovers(export: Export) -> list[Path]:
     folders = [path for path in sorted(beside.glob(".lira-*.kept")) if path.is_dir() and not path.is_symlink()]
     kept = [path for path in folders if not machine.is_locked(path.with_suffix(".lock"))]
     try:
-        packed = entries()
+        packed = packed_entries()
     except RuntimeError:
         return kept
     return [*kept, *(entry for entry in packed if machine.same_disk(entry, export.out))]

@@ -2,9 +2,8 @@
 
 import os
 import shlex
-import tempfile
 
-from lira_runtime.backends.packed import CACHE_VARIABLE, cache_folder
+from lira_runtime.cache import CACHE_VARIABLE, cache_folder
 from lira_runtime.doctor import machine
 from lira_runtime.doctor.export import Export, gigabytes, need_of
 from lira_runtime.doctor.finding import Finding
@@ -72,5 +71,5 @@ def check_cache() -> Finding:
             return Finding(check="cache", said=f"{folder} can be written")
         fault = found.removesuffix(".")
     said = f"{fault}: weights cannot be mapped, and files are read again at every start"
-    mend = f"export {CACHE_VARIABLE}={shlex.quote(os.path.join(tempfile.gettempdir(), f'lira-cache-{os.getuid()}'))}"
+    mend = f'export {CACHE_VARIABLE}="$(mktemp -d)"'  # of a name that nobody can have made before
     return Finding(check="cache", level="notice", said=said, mend=mend)

@@ -1,8 +1,8 @@
-"""Files whose SHA-256 was found right before, so that a second start does not read them again.
+"""SHA-256 of files that were read before, so that a second start does not read them again.
 
 A file counts as the same while its size, its times of change (`mtime`, and `ctime`, which no program sets) and its
-inode are, under the same manifest. Somebody who can set the clock back, or write to the user's cache folder, can
-deceive this; `lira-verify` never asks it.
+inode are. Somebody who can set the clock back, or write to the user's cache folder, can deceive this; `lira-verify`
+never asks it.
 """
 
 import hashlib
@@ -13,11 +13,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from lira_runtime.backends.packed import cache_folder
+from lira_runtime.cache import cache_folder, is_own, make_cache_folder
 from lira_runtime.errors import LiRAError
-from lira_runtime.files import atomic_write
+from lira_runtime.files import atomic_write, sha256_of
 from lira_runtime.manifest_entries import FileEntry
-from lira_runtime.trust.files import read_hash
 
 FOLDER = "checked"
 SETTLED_NS = 2_000_000_000
@@ -27,46 +26,61 @@ State = tuple[int, int, int, int]
 """Size, mtime and ctime in ns, inode."""
 
 
-class _Record(Struct):
-    manifest: str
-    files: dict[str, State]
+class _Known(Struct, frozen=True):
+    state: State
+    sha256: str
 
 
-class KnownFiles:
-    """What is known of the bundle in `directory`, whose manifest has the SHA-256 `digest`."""
+class KnownHashes:
+    """What is known of the files in a folder, by their paths in it; the folder is a bundle, or holds packed weights."""
 
-    def __init__(self, directory: Path, digest: str) -> None:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._path = _record_path(directory)
-        found = None if self._path is None else _read(self._path)
-        self._record = found if found and found.manifest == digest else _Record(digest, {})
+        self._files = {} if self._path is None else _read(self._path)
         self._changed = False
 
-    def has_hash(self, directory: Path, entry: FileEntry) -> bool:
-        """Whether a file has its SHA-256; it is read where that is not known."""
-        state = _state(directory / entry.path)
-        if self._record.files.get(entry.path) == state:
-            return True
-        right = read_hash(directory, entry)
+    def sha256(self, name: str) -> str:
+        """A file's SHA-256; it is read where that is not known. Raises OSError where it cannot be."""
+        path = self._directory / name
+        state = _state(path)
+        known = self._files.get(name)
+        if known is not None and known.state == state:
+            return known.sha256
+        found = sha256_of(path)
         # What changed while it was read, or may change within the same tick of the clock, is read again the next time.
-        if right and state == _state(directory / entry.path) and max(state[1:3]) < time.time_ns() - SETTLED_NS:
-            self._record.files[entry.path] = state
+        if state == _state(path) and max(state[1:3]) < time.time_ns() - SETTLED_NS:
+            self._files[name] = _Known(state, found)
             self._changed = True
-        return right
+        return found
+
+    def has_hash(self, directory: Path, entry: FileEntry) -> bool:
+        """The `lira_runtime.trust.files.HasHash` that asks what is known."""
+        return self.sha256(entry.path) == entry.sha256
 
     def save(self) -> None:
         """Keep what was found; where the cache cannot be written, the next start reads the files again."""
         if not self._changed or self._path is None:
             return
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_cache_folder()
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)
             with atomic_write(self._path) as part:
-                part.write_bytes(msgspec.json.encode(self._record))
+                part.write_bytes(msgspec.json.encode(self._files))
+            self._path.chmod(0o600)  # whatever the umask: what others can write is not believed
         except (OSError, LiRAError):
             return
 
 
+def forget(directory: Path) -> None:
+    """Remove what is known of a folder that is no more."""
+    path = _record_path(directory)
+    if path is not None:
+        path.unlink(missing_ok=True)
+
+
 def _record_path(directory: Path) -> Path | None:
-    """Where a bundle's record is kept; None for a user without a home."""
+    """Where a folder's record is kept; None for a user without a home."""
     place = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()
     try:
         return cache_folder() / FOLDER / f"{place[:16]}.json"
@@ -79,8 +93,10 @@ def _state(path: Path) -> State:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
-def _read(path: Path) -> _Record | None:
+def _read(path: Path) -> dict[str, _Known]:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Record)
+        if not is_own(path):
+            return {}
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, _Known])
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        return {}

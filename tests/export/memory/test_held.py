@@ -16,8 +16,8 @@ from lira_export.onnx.target import OnnxTarget
 from lira_export.recipes import get_recipe
 from lira_export.references import References
 from lira_runtime import manifest
-from lira_runtime.backends.packed import CACHE_VARIABLE
 from lira_runtime.bundle import Bundle
+from lira_runtime.cache import CACHE_VARIABLE
 from lira_runtime.errors import OverBudget
 from lira_runtime.interface import COMPONENTS
 from lira_runtime.manifest import Manifest

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -245,8 +246,12 @@ def test_a_cache_that_cannot_be_written_is_a_notice_and_the_mend_is_a_folder_tha
     code, found = doctor()
     (finding,) = of(found, "cache")
     assert code == 0 and finding["level"] == "notice"
-    name, place = finding["mend"].removeprefix("export ").split("=")
-    monkeypatch.setenv(name, place)
+    shell = ["sh", "-c", f'{finding["mend"]}; printf %s "$LIRA_CACHE"']
+    place = Path(
+        subprocess.run(shell, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}).stdout
+    )
+    assert place.parent == tmp_path and place.stat().st_mode & 0o777 == 0o700, "nobody else can guess or open it"
+    monkeypatch.setenv("LIRA_CACHE", str(place))
     assert not of(doctor()[1], "cache")
 
 

@@ -16,7 +16,7 @@ from lira_runtime import cli
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import DamagedBundle
 from lira_runtime.memory import profile_cli
-from lira_runtime.trust import files, known
+from lira_runtime.trust import known
 
 Reads = Callable[[Path], list[str]]
 
@@ -32,13 +32,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
     """Open a bundle -> the files that were read for their SHA-256."""
-    read, honest = list[str](), files.sha256_of
+    read, honest = list[str](), known.sha256_of
 
     def spy(path: Path) -> str:
         read.append(path.name)
         return honest(path)
 
-    monkeypatch.setattr(files, "sha256_of", spy)
+    monkeypatch.setattr(known, "sha256_of", spy)
 
     def run(bundle: Path) -> list[str]:
         read.clear()
@@ -55,7 +55,7 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-def test_a_second_start_reads_no_file_and_another_place_or_manifest_all(
+def test_a_second_start_reads_no_file_and_another_place_all(
     toy_bundle: Path, tmp_path: Path, cache: Path, reads: Reads
 ) -> None:
     assert sorted(reads(toy_bundle)) == sorted(FILES)
@@ -64,8 +64,21 @@ def test_a_second_start_reads_no_file_and_another_place_or_manifest_all(
     copy = shutil.copytree(toy_bundle, tmp_path / "copy")
     assert sorted(reads(copy)) == sorted(FILES)
     assert reads(toy_bundle) == [] == reads(copy)
-    rewrite(toy_bundle, lambda manifest: msgspec.structs.replace(manifest, preset="other"))
-    assert sorted(reads(toy_bundle)) == sorted(FILES)
+
+
+def test_a_manifest_that_says_another_hash_is_refused_though_no_file_is_read(
+    toy_bundle: Path, cache: Path, reads: Reads
+) -> None:
+    reads(toy_bundle)
+    other = "0" * 64
+    rewrite(
+        toy_bundle,
+        lambda manifest: msgspec.structs.replace(
+            manifest, tokenizer=msgspec.structs.replace(manifest.tokenizer, sha256=other)
+        ),
+    )
+    with pytest.raises(DamagedBundle, match=r"tokenizer\.json does not have the SHA-256"):
+        reads(toy_bundle)
 
 
 def test_a_changed_file_is_read_again_even_with_its_size_and_mtime_put_back(
@@ -112,7 +125,7 @@ def test_what_changed_within_the_last_2_seconds_is_not_remembered(
     assert at(2.1) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"manifest": 1, "files": {}}', b"[" * 10_000])
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"decoder.onnx": 1}', b"[" * 10_000])
 def test_a_damaged_cache_is_as_good_as_none(toy_bundle: Path, cache: Path, reads: Reads, content: bytes) -> None:
     reads(toy_bundle)
     (record,) = (cache / "checked").iterdir()
@@ -146,7 +159,8 @@ def test_the_stated_limit_and_that_lira_verify_does_not_have_it(
     (record,) = (cache / "checked").iterdir()
     forged = msgspec.json.decode(record.read_bytes())
     state = (toy_bundle / "decoder.onnx.data").stat()
-    forged["files"]["decoder.onnx.data"] = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+    now = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+    forged["decoder.onnx.data"]["state"] = now
     record.write_bytes(msgspec.json.encode(forged))
     assert reads(toy_bundle) == [], "who can write the cache deceives lira-generate"
     assert failures(verify(toy_bundle)[1]) == [("file", "decoder.onnx.data", "wrong_sha256")]
