@@ -6,6 +6,7 @@ import {
   MAX_MANIFEST_BYTES,
   SIGNATURE_NAME,
   filesOf,
+  foldersOf,
   parseManifest,
   type FileEntry,
   type Manifest,
@@ -105,16 +106,11 @@ function extraPaths(paths: readonly string[], manifest: Manifest): string[] {
   const folders = new Set([...files].flatMap(foldersOf));
   const extra = paths.flatMap((path) => {
     const strange = foldersOf(path).find((folder) => !folders.has(folder));
-    if (strange !== undefined) return files.has(strange) ? [] : [`${strange}/`];
+    // Other files that are folders are missing.
+    if (strange !== undefined) return files.has(strange) && strange !== SIGNATURE_NAME ? [] : [`${strange}/`];
     return files.has(path) || path.endsWith("/") ? [] : [path];
   });
   return [...new Set(extra)].sort();
-}
-
-/** "a/b/c" -> ["a", "a/b"]. */
-function foldersOf(path: string): string[] {
-  const parts = path.split("/");
-  return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join("/"));
 }
 
 function printable(name: string): string {

@@ -75,12 +75,22 @@ export function latentShape(manifest: Manifest, resolution: number): readonly [n
   return [1, manifest.latent.channels, side, side];
 }
 
+/** "a/b/c" -> ["a", "a/b"]. */
+export function foldersOf(path: string): string[] {
+  const parts = path.split("/");
+  return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join("/"));
+}
+
 /** Check what types cannot say: names, paths, resolutions and shapes that agree; raises LiraError. */
 function validate(manifest: Manifest): void {
   const paths = filesOf(manifest).map((entry) => entry.path);
   paths.forEach(checkRelative);
   if (new Set([...paths, MANIFEST_NAME, SIGNATURE_NAME]).size < paths.length + 2) {
     throw inconsistent("the manifest lists one file twice.");
+  }
+  const files = new Set([...paths, MANIFEST_NAME, SIGNATURE_NAME]);
+  if (paths.some((path) => foldersOf(path).some((folder) => files.has(folder)))) {
+    throw inconsistent("the manifest lists a file that another one lies in, as in a folder.");
   }
   const names = new Set<string>(manifest.components.map((component) => component.name));
   if (names.size < manifest.components.length) throw inconsistent("the manifest lists one component twice.");
