@@ -106,7 +106,8 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val d
             val inside = folder.listFiles() ?: throw DamagedBundle("unreadable", "a folder of the bundle cannot be read.")
             return inside.all {
                 val path = prefix + it.name
-                path in known && (!it.isDirectory || isKnown(it, "$path/", known))
+                val isWhole = !it.isDirectory || (path != Manifest.SIGNATURE_NAME && isKnown(it, "$path/", known))
+                path in known && isWhole
             }
         }
     }

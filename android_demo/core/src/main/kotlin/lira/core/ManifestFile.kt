@@ -77,6 +77,10 @@ object ManifestFile {
         if (paths.toSet().size != paths.size || Manifest.NAME in paths || Manifest.SIGNATURE_NAME in paths) {
             throw inconsistent("the manifest lists one file twice.")
         }
+        val folders = paths.flatMap { path -> generateSequence(File(path).parentFile) { it.parentFile } }.map { it.path }
+        if (folders.any { it in paths || it == Manifest.NAME || it == Manifest.SIGNATURE_NAME }) {
+            throw inconsistent("the manifest lists a file that another one lies in, as in a folder.")
+        }
         val names = manifest.components.map { it.name }
         if (names.toSet().size != names.size) throw inconsistent("the manifest lists one component twice.")
         if (!manifest.partial && !names.containsAll(Interface.COMPONENTS)) {
