@@ -7,7 +7,7 @@ made of are those of `lira_runtime.manifest_entries`, named here too.
 import hashlib
 import math
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import msgspec
@@ -146,6 +146,9 @@ def validate(manifest: Manifest) -> None:
     paths = [entry.path for entry in manifest.files()]
     if len(set(paths)) != len(paths) or {MANIFEST_NAME, SIGNATURE_NAME} & set(paths):
         raise _inconsistent("the manifest lists one file twice.")
+    folders = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
+    if folders & {MANIFEST_NAME, SIGNATURE_NAME, *paths}:
+        raise _inconsistent("the manifest lists a file that another one lies in, as in a folder.")
     names = [component.name for component in manifest.components]
     if len(set(names)) != len(names):
         raise _inconsistent("the manifest lists one component twice.")

@@ -60,6 +60,8 @@ CASES: tuple[tuple[str, list[Change], Codes], ...] = (
     ("an empty folder too many", [change("directory", "more")], ("extra", None)),
     ("an empty folder too many in a package", [change("directory", "denoiser.mlpackage/Data/more")], ("extra", None)),
     ("a signature, which may be there", [change("add", "manifest.json.sig")], both(None)),
+    ("an empty folder in place of a signature", [change("directory", "manifest.json.sig")], ("extra", None)),
+    ("a folder in place of a signature", [change("add", "manifest.json.sig/a.bin")], ("extra", None)),
     ("a signature elsewhere", [change("add", "denoiser.mlpackage/manifest.json.sig")], ("extra", None)),
     ("a manifest elsewhere", [change("add", "denoiser.mlpackage/manifest.json")], ("extra", None)),
     ("another case of a name", [change("add", "notes/Tokenizer.json")], ("extra", None)),

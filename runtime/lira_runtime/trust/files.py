@@ -85,7 +85,7 @@ def extra_paths(directory: Path, named: Iterable[str]) -> Iterator[str]:
             place = (here / name).as_posix()
             if place not in folders:
                 inner.remove(name)  # what is in it is not listed one by one
-                if place not in files:
+                if place not in files or place == SIGNATURE_NAME:  # other files that are folders are missing
                     yield f"{place}/"
         yield from (place for name in names if (place := (here / name).as_posix()) not in files)
 
