@@ -5,7 +5,7 @@ import { afterAll, expect, test } from "vitest";
 import { checkBundle, checkFile, readManifest } from "../src/core/check";
 import type { Code, LiraError } from "../src/core/errors";
 import { filesOf } from "../src/core/manifest";
-import { MemorySource } from "../src/core/source";
+import { MemorySource, type BundleSource } from "../src/core/source";
 import { DiskSource } from "./disk";
 import { bytes, readVectors } from "./vectors";
 
@@ -79,20 +79,22 @@ test("bytes are counted as they are read", async () => {
   expect(read).toBe(filesOf(manifest).reduce((sum, entry) => sum + entry.bytes, 0));
 });
 
-test("a file of no known size that does not end is left at the size it should have", async () => {
-  const source = new MemorySource("memory", blobs());
-  const { manifest } = await readManifest(source);
-  let pieces = 0;
-  const endless = { kind: "file" as const, size: null, stream: async () => new ReadableStream<Uint8Array>({ pull: (to) => (pieces += 1, to.enqueue(new Uint8Array(64))) }) };
-  const found = checkFile({ name: "endless", find: async () => endless, list: async () => null }, manifest.tokenizer);
-  await expect(found).rejects.toMatchObject({ code: "wrong_size" });
-  expect(pieces).toBeLessThan(100);
+/** A source of one file, which is `size` bytes if it is to be believed, and gives what `pull` gives. */
+const single = (size: number | null, pull: (to: ReadableStreamDefaultController<Uint8Array>) => void): BundleSource => ({
+  name: "the source",
+  find: async () => ({ kind: "file", size, stream: async () => new ReadableStream<Uint8Array>({ pull }) }),
+  list: async () => null,
 });
 
-test("a file that breaks off while it is read is unreadable", async () => {
-  const source = new MemorySource("memory", blobs());
-  const { manifest } = await readManifest(source);
-  const broken = { kind: "file" as const, size: null, stream: async () => new ReadableStream<Uint8Array>({ pull: (to) => to.error(new Error("reset")) }) };
-  const found = checkFile({ name: "broken", find: async () => broken, list: async () => null }, manifest.tokenizer);
-  await expect(found).rejects.toMatchObject({ code: "unreadable" });
+test.each<[string, number | null, (pieces: number, to: ReadableStreamDefaultController<Uint8Array>) => void, Code, number]>([
+  ["does not end is left at the size it should have", null, (_n, to) => to.enqueue(new Uint8Array(64)), "wrong_size", 100],
+  ["ends too early", null, (n, to) => (n > 1 ? to.close() : to.enqueue(new Uint8Array(1))), "wrong_size", 2],
+  ["says another size is not read", 1_000_000, (_n, to) => to.enqueue(new Uint8Array(64)), "wrong_size", 0],
+  ["breaks off is unreadable", null, (_n, to) => to.error(new Error("reset")), "unreadable", 1],
+])("a file that %s", async (_name, size, give, code, most) => {
+  const { manifest } = await readManifest(new MemorySource("memory", blobs()));
+  let pieces = 0;
+  const found = checkFile(single(size, (to) => give((pieces += 1), to)), manifest.tokenizer);
+  await expect(found).rejects.toMatchObject({ code });
+  expect(pieces).toBeLessThanOrEqual(most);
 });

@@ -22,6 +22,11 @@ test.each(prompts)("tokens of %j", ({ prompt, ids, dropped }) => {
   expect(found.truncated).toBe(dropped !== "");
 });
 
+test("where one letter becomes two, what is dropped begins at that letter", () => {
+  // A dotted I is two tokens, and 75 fit: the 76th is the second of the 38th.
+  expect(tokenizer.encode("\u0130".repeat(50)).dropped).toBe("\u0130".repeat(13));
+});
+
 test("a prompt of 10,000 characters without a space is cut within a second", () => {
   const start = performance.now();
   for (const letter of ["x", "猫", "é", "!", "7"]) expect(tokenizer.encode(letter.repeat(10_000)).truncated).toBe(true);
