@@ -115,8 +115,9 @@ $(WEB_STAMP): web_demo/package-lock.json
 	cd web_demo && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
-# Once; `make demo` makes it anew.
-$(NANO): | $(STAMP)
+# Once, and no environment is asked for where it is there; `make demo` makes it anew.
+$(NANO):
+	$(MAKE) --no-print-directory $(STAMP)
 	$(BIN)/lira-export --target onnx --config nano --out build/nano-onnx --force
 
 $(BASE_STAMP): pyproject.toml constraints.txt
