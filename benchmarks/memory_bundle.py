@@ -23,7 +23,7 @@ from lira_runtime.interface import COMPONENTS, PROMPT_TOKENS, TEXT_ENCODER
 from lira_runtime.manifest import TargetName
 from lira_runtime.tokenizer import ClipTokenizer
 
-NO_PARITY = m.Parity(psnr_db=0, cosine=0, threshold_db=0, passed=False)
+NO_PARITY = m.Parity(psnr_db=-200, cosine=0, threshold_db=0, passed=False)
 NO_CONTENTS = m.Contents(ops={}, products={}, weight_bytes={})
 
 

@@ -59,11 +59,12 @@ def measure_parity(target: Target, job: Job, written: Written) -> Parity:
             raise ParityLost(f"{job.name}: {error}") from error
         for output, sample in zip(outputs, samples, strict=True):
             found.append((psnr_db(output, sample.reference), cosine(output, sample.reference)))
-    psnr, angle = (min(column) for column in zip(*found, strict=True))
+    worst, angle = (min(column) for column in zip(*found, strict=True))
+    psnr = max(min(worst, MOST_DB), -MOST_DB)
     threshold = job.recipe.least_psnr_db[job.name]
     return Parity(
         float32_max_abs=written.float32_max_abs,
-        psnr_db=max(min(psnr, MOST_DB), -MOST_DB),
+        psnr_db=psnr,
         cosine=angle,
         threshold_db=threshold,
         passed=bool(psnr >= threshold),

@@ -163,7 +163,10 @@ def validate(manifest: Manifest) -> None:
     d_text = _text_width(manifest)
     for component in manifest.components:
         _check_component(manifest, component, d_text)
+        _check_measured(component.name, component.parity.psnr_db, component.parity)
     _check_empty_prompt(manifest, d_text)
+    if drawn := manifest.trajectory:
+        _check_measured("the drawing", drawn.image_psnr_db, drawn)
 
 
 def _text_width(manifest: Manifest) -> int:
@@ -188,6 +191,12 @@ def _check_component(manifest: Manifest, component: Component, d_text: int) -> N
         golden, count = graph.golden, golden_count(graph.outputs[0])
         if golden is not None and (golden.shape, golden.bytes) != ((count,), 4 * count):
             raise _inconsistent(f"the golden output of {component.name} does not have the shape of a golden output.")
+
+
+def _check_measured(what: str, found_db: float, said: Parity | Trajectory) -> None:
+    if said.passed != (found_db >= said.threshold_db):
+        numbers = f"{found_db:g} dB, of {said.threshold_db:g} dB that are needed"
+        raise _inconsistent(f"the manifest says that {what} {'passed' if said.passed else 'failed'} with {numbers}.")
 
 
 def _check_empty_prompt(manifest: Manifest, d_text: int) -> None:

@@ -73,7 +73,8 @@ class Parity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the exporter measured against eager float32 PyTorch, on the files written; the worst of the samples.
 
     float32_max_abs: largest difference of the graph before it was quantized, null where none was written on the way.
-    psnr_db, at most 200, and cosine: of the files themselves. threshold_db: what psnr_db had to reach.
+    psnr_db, at most 200, and cosine: of the files themselves. threshold_db: what psnr_db had to reach, or
+    passed is false.
     """
 
     float32_max_abs: Annotated[float, Meta(ge=0)] | None = None
@@ -118,7 +119,7 @@ class Trajectory(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole drawing by the bundle beside the eager model's, from the same noise, at the bundle's first resolution.
 
     drift_db: PSNR of the latent after each step. image_psnr_db: of the final pictures, clamped to [0, 1]. Both at most
-    200 dB. threshold_db: what image_psnr_db had to reach.
+    200 dB. threshold_db: what image_psnr_db had to reach, or passed is false.
     """
 
     prompt: str

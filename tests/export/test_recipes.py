@@ -13,6 +13,7 @@ from lira_export.targets import TARGETS
 from lira_runtime import manifest
 from lira_runtime.errors import BadInput
 from lira_runtime.manifest import TargetName
+from lira_runtime.trust.graphs import LEAST_PARITY_DB
 
 NANO = ["--config", "nano", "--latent", "f8c4", "--text-encoder", "demo"]
 DOCS = Path(__file__).parents[2] / "docs/export.md"
@@ -161,6 +162,10 @@ def assert_names_extra(ran: tuple[int, str, str], package: str, target: TargetNa
     assert (code, stdout) == (2, "") and len(sentences) == 1, err
     assert sentences[0].startswith(f"error: {package} is not installed, which --target {target} needs")
     assert f"pip install '.[{target}]'" in sentences[0]
+
+
+def test_golden_runs_ask_at_least_what_the_recipe_asks_that_asks_least() -> None:
+    assert min(min(recipe.least_psnr_db.values()) for recipe in RECIPES.values()) == LEAST_PARITY_DB
 
 
 def test_the_command_starts_without_any_converter() -> None:

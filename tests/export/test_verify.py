@@ -118,10 +118,12 @@ def test_parity_is_measured_again_against_the_weights_of_the_seed(
 
     def ask_more(manifest: m.Manifest) -> m.Manifest:
         parts = [
-            msgspec.structs.replace(part, parity=msgspec.structs.replace(part.parity, threshold_db=190.0))
+            msgspec.structs.replace(
+                part, parity=msgspec.structs.replace(part.parity, psnr_db=195.0, threshold_db=190.0)
+            )
             for part in manifest.components[:1]
         ]
-        drawn = msgspec.structs.replace(manifest.trajectory, threshold_db=190.0)
+        drawn = msgspec.structs.replace(manifest.trajectory, image_psnr_db=195.0, threshold_db=190.0)
         return msgspec.structs.replace(manifest, components=(*parts, *manifest.components[1:]), trajectory=drawn)
 
     rewrite(bundle, ask_more)

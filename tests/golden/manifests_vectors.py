@@ -173,6 +173,10 @@ def contradictions() -> Iterator[Case]:
     four["components"].append(component("image_encoder", encoder, "decoder.onnx"))
     four["components"][3]["files"][0]["path"] = "image_encoder.onnx"
     yield "an image encoder", written(four), None, "the optional fourth"
+    lost = base()
+    lost["components"][0]["parity"].update(psnr_db=20.0, passed=False)
+    lost["trajectory"].update(image_psnr_db=20.0, passed=False)
+    yield "lost parity, and says so", written(lost), None, "an export may be allowed to"
     both = base()
     both["tokenizer"]["path"], both["latent"]["scale"] = "../a", 3
     yield "unsafe and contradicting", written(both), PATH, "paths are looked at first"

@@ -63,6 +63,7 @@ def verify(directory: Path, asked: Asked) -> Iterator[Check]:
     graphs = Graphs(directory, manifest, damaged)
     yield from graphs.check_tensors()
     yield from graphs.check_contents()
+    yield from graphs.check_stated_parity()
     if asked.deep:
         yield from graphs.check_golden()
     if asked.checkpoint is not None:

@@ -93,6 +93,53 @@ def test_a_graph_that_computes_something_else_is_found_by_its_golden_output(
         assert (code, failures(checks)) == (5 if wanted else 0, wanted), "60 and 20 dB, and the peak over the RMS"
 
 
+def with_parity(bundle: Path, psnr_db: float, threshold_db: float) -> None:
+    """Have the manifest say this of the denoiser and of the drawing, honestly."""
+
+    def change(manifest: m.Manifest) -> m.Manifest:
+        text, denoiser, decoder = manifest.components
+        said = {"threshold_db": threshold_db, "passed": psnr_db >= threshold_db}
+        parity = msgspec.structs.replace(denoiser.parity, psnr_db=psnr_db, **said)
+        drawn = m.Trajectory(
+            prompt="",
+            seed=0,
+            steps=1,
+            guidance=1,
+            drift_db=(),
+            image_psnr_db=psnr_db,
+            threshold_db=threshold_db,
+            passed=said["passed"],
+        )
+        denoiser = msgspec.structs.replace(denoiser, parity=parity)
+        return msgspec.structs.replace(manifest, components=(text, denoiser, decoder), trajectory=drawn)
+
+    rewrite(bundle, change)
+
+
+def test_parity_that_the_manifest_itself_says_was_lost_is_a_failure_of_its_own(
+    toy_bundle: Path, verify: Verify
+) -> None:
+    with_parity(toy_bundle, 35, 35)
+    code, checks, _ = verify(toy_bundle)
+    assert code == 0 and not [each for each in checks if each["check"] == "parity"]
+    with_parity(toy_bundle, 34.5, 35)
+    code, checks, _ = verify(toy_bundle)
+    assert code == 5 and failures(checks) == [("parity", name, "parity_lost") for name in ("denoiser", "picture")]
+    assert "34.5 dB against the eager model at export, 35.0 dB were needed" in checks[-1]["said"]
+
+
+def test_a_manifest_that_says_little_of_parity_asks_no_less_of_a_golden_run(
+    toy_bundle: Path, tmp_path: Path, verify: Verify
+) -> None:
+    write_toy_bundle(tmp_path / "other", 3.0)
+    for end in ("", ".data"):
+        shutil.copy(tmp_path / "other" / f"denoiser.onnx{end}", toy_bundle)
+    rewrite(toy_bundle, lambda manifest: with_true_hashes(manifest, toy_bundle))
+    with_parity(toy_bundle, -200, -200)
+    code, checks, _ = verify(toy_bundle, "--deep")
+    assert code == 5 and failures(checks) == [("golden", "denoiser.onnx", "golden_differs")]
+
+
 def test_what_was_asked_for_and_cannot_be_done_is_not_passed_over(tmp_path: Path, verify: Verify) -> None:
     write_toy_bundle(tmp_path / "bundle", np.inf)  # without golden outputs
     assert verify(tmp_path / "bundle")[0] == 0

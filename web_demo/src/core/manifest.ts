@@ -105,6 +105,15 @@ function validate(manifest: Manifest): void {
   const dText = textWidth(manifest);
   for (const component of manifest.components) checkComponent(manifest, component, dText);
   checkEmptyPrompt(manifest, dText);
+  for (const { name, parity } of manifest.components) checkMeasured(name, parity.psnr_db, parity);
+  const drawn = manifest.trajectory;
+  if (drawn) checkMeasured("the drawing", drawn.image_psnr_db, drawn);
+}
+
+function checkMeasured(what: string, db: number, said: { threshold_db: number; passed: boolean }): void {
+  if (said.passed === db >= said.threshold_db) return;
+  const numbers = `${db} dB, of ${said.threshold_db} dB that are needed`;
+  throw inconsistent(`the manifest says that ${what} ${said.passed ? "passed" : "failed"} with ${numbers}.`);
 }
 
 function checkRelative(path: string): void {

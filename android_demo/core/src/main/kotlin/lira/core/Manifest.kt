@@ -28,8 +28,17 @@ class Graph(
     val golden: TensorFile?,
 )
 
+/** What was measured against the eager model in dB, what was needed, and whether that was reached. */
+class Measured(val db: Double, val thresholdDb: Double, val passed: Boolean)
+
 /** One network: its graphs, and the files that they share. */
-class Component(val name: String, val graphs: List<Graph>, val files: List<FileEntry>, val recipe: String)
+class Component(
+    val name: String,
+    val graphs: List<Graph>,
+    val files: List<FileEntry>,
+    val recipe: String,
+    val parity: Measured,
+)
 
 /** The latent kind: [scale] image px a latent px. */
 class Latent(val name: String, val channels: Long, val scale: Long)
@@ -47,6 +56,7 @@ class Manifest(
     val tokenizer: FileEntry,
     val components: List<Component>,
     val emptyPrompt: TensorFile?,
+    val picture: Measured?,
     val weightsDigest: String,
     val partial: Boolean,
     val checksum: String?,

@@ -95,6 +95,11 @@ object ManifestFile {
         val textWidth = textWidth(manifest)
         for (component in manifest.components) checkComponent(manifest, component, textWidth)
         checkEmptyPrompt(manifest, textWidth)
+        for (measured in manifest.components.map { it.parity } + listOfNotNull(manifest.picture)) {
+            if (measured.passed != (measured.db >= measured.thresholdDb)) {
+                throw inconsistent("the manifest says of what was measured both that it passed and that it failed.")
+            }
+        }
     }
 
     private fun textWidth(manifest: Manifest): Long =

@@ -66,8 +66,8 @@ internal class ManifestParser(stream: InputStream) {
         reader.end()
         return Manifest(
             fields["target"], fields["preset"], fields["latent"], fields["resolutions"], fields["sampler"],
-            fields["tokenizer"], fields["components"], fields["empty_prompt"], fields["source"], fields["partial"],
-            fields["checksum"],
+            fields["tokenizer"], fields["components"], fields["empty_prompt"], fields["trajectory"], fields["source"],
+            fields["partial"], fields["checksum"],
         )
     }
 
@@ -101,7 +101,7 @@ internal class ManifestParser(stream: InputStream) {
             field("contents") { contents() }
             nullable("key") { sha256() }
         }
-        return Component(fields["name"], fields["graphs"], fields["files"], fields["recipe"])
+        return Component(fields["name"], fields["graphs"], fields["files"], fields["recipe"], fields["parity"])
     }
 
     private fun graph(): Graph {
@@ -154,10 +154,13 @@ internal class ManifestParser(stream: InputStream) {
         field("sha256") { sha256() }
     }
 
-    private fun parity() = record {
-        nullable("float32_max_abs") { real(0.0) }
-        for (name in listOf("psnr_db", "cosine", "threshold_db")) field(name) { real() }
-        field("passed") { reader.boolean() }
+    private fun parity(): Measured {
+        val fields = record {
+            nullable("float32_max_abs") { real(0.0) }
+            for (name in listOf("psnr_db", "cosine", "threshold_db")) field(name) { real() }
+            field("passed") { reader.boolean() }
+        }
+        return Measured(fields["psnr_db"], fields["threshold_db"], fields["passed"])
     }
 
     private fun contents() = record {
@@ -166,13 +169,16 @@ internal class ManifestParser(stream: InputStream) {
         optional("kept_float32") { list(0) { reader.string() } }
     }
 
-    private fun trajectory() = record {
-        field("prompt") { reader.string() }
-        field("seed") { integer(0) }
-        field("steps") { integer(1) }
-        for (name in listOf("guidance", "image_psnr_db", "threshold_db")) field(name) { real() }
-        field("drift_db") { list(0) { real() } }
-        field("passed") { reader.boolean() }
+    private fun trajectory(): Measured {
+        val fields = record {
+            field("prompt") { reader.string() }
+            field("seed") { integer(0) }
+            field("steps") { integer(1) }
+            for (name in listOf("guidance", "image_psnr_db", "threshold_db")) field(name) { real() }
+            field("drift_db") { list(0) { real() } }
+            field("passed") { reader.boolean() }
+        }
+        return Measured(fields["image_psnr_db"], fields["threshold_db"], fields["passed"])
     }
 
     private fun source(): String {
