@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import click
-
 from lira_export.table import contents_table
 from lira_runtime import events
 from lira_runtime.manifest import Manifest
+from lira_runtime.say import say
 
 SEED_NOTICE = """\
 ************************************************************************
@@ -38,21 +37,21 @@ class Voice:
         if self.as_json:
             events.emit(event)
         else:
-            click.echo("\n".join(lines))
+            say(lines)
 
     def say(self, line: str) -> None:
         """A line of progress."""
         if self.as_json:
             events.emit(events.Note(text=line))
         else:
-            click.echo(line, err=True)
+            say(line, err=True)
 
     def say_random(self, seed: int) -> None:
         """There are no trained weights."""
         if self.as_json:
             events.emit(events.Note(text=f"no weights: this model is random, from seed {seed}.", level="warning"))
         else:
-            click.echo(SEED_NOTICE.format(seed=seed), err=True)
+            say(SEED_NOTICE.format(seed=seed).splitlines(), err=True)
 
     def tell(self, component: str, reused: bool) -> None:
         """A component is there: whether it was before."""

@@ -9,6 +9,7 @@ import click
 from lira_runtime import events
 from lira_runtime.commands import version_option
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
+from lira_runtime.say import say
 
 if TYPE_CHECKING:
     from lira.data.encoding import Encoders
@@ -101,7 +102,7 @@ def command(
         events.emit(Encoded(out=str(out), **counts))
     else:
         cut = f"{done.cut} captions cut to {TOKENS} tokens"
-        click.echo(f"{out}: {done.samples} samples in {done.shards} shards, {done.skipped} skipped, {cut}")
+        say(f"{out}: {done.samples} samples in {done.shards} shards, {done.skipped} skipped, {cut}")
 
 
 def _load_encoders(latent: str, encoder: str, text_preset: str, text_encoder: str, device: str) -> "Encoders":

@@ -15,6 +15,7 @@ from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
 from lira_runtime.files import atomic_write, check_png_name, check_writable_file
 from lira_runtime.progress import Progress
 from lira_runtime.sampler import MAX_GUIDANCE, MAX_STEPS
+from lira_runtime.say import say
 
 if TYPE_CHECKING:
     from lira.evaluation.judge_training import Accuracy
@@ -115,7 +116,7 @@ def draw_command(
     if as_json:
         events.emit(msgspec.convert(result, Evaluated))
     else:
-        print(report.table(result))
+        say(report.table(result).splitlines())
 
 
 @command.command("judge", epilog=EXIT_CODES_HELP)
@@ -171,7 +172,7 @@ def _say(accuracy: "Accuracy", as_json: bool) -> None:
     if as_json:
         events.emit(msgspec.convert(report.accuracy_summary(accuracy), Judged))
     else:
-        print(report.accuracy_table(accuracy))
+        say(report.accuracy_table(accuracy).splitlines())
 
 
 def _write_sheet(path: Path, run: "Run", captions: list[str]) -> None:

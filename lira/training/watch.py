@@ -20,6 +20,7 @@ from lira_runtime import events
 from lira_runtime.errors import BadInput
 from lira_runtime.files import atomic_write
 from lira_runtime.progress import Progress
+from lira_runtime.say import say
 
 CURVE_NAME = "curve.jsonl"
 TENSORBOARD_NAME = "tensorboard"
@@ -98,7 +99,7 @@ class Watch:
             events.emit(events.HeldOut(step=self._state.step, figures=dict(figures)))
         else:
             self._progress.close()
-            print(sentence, flush=True)
+            say(sentence)
 
     def _interrupted(self) -> None:
         saved = self._state.saved_step
@@ -126,7 +127,7 @@ class Watch:
                 self._board.add_scalar(name, value, step)
 
     def _say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        say(line, err=True)
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,5 @@
 """`lira-generate`: a bundle and a prompt in, a PNG out."""
 
-import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,6 +35,7 @@ from lira_runtime.pipeline import (
 )
 from lira_runtime.progress import Progress
 from lira_runtime.sampler import MAX_GUIDANCE, MAX_STEPS, METHODS
+from lira_runtime.say import say
 from lira_runtime.trust.opening import NO_VERIFY_HELP, open_to_run
 
 
@@ -150,7 +150,7 @@ def main(
     if as_json:
         events.emit(_result(out, run, settings))
     else:
-        print(_table(out, run))
+        say(_table(out, run))
 
 
 def _say_cut(event: PromptCut, as_json: bool) -> None:
@@ -158,7 +158,7 @@ def _say_cut(event: PromptCut, as_json: bool) -> None:
         events.emit(events.PromptCut(dropped=event.dropped))
         return
     sentence = f"notice: the prompt is too long; this has no effect: {event.dropped!r}"
-    print(sentence, file=sys.stderr, flush=True)
+    say(sentence, err=True)
 
 
 def _record(run: Run, event: Event, progress: Progress) -> None:
@@ -194,11 +194,11 @@ def _result(out: Path, run: Run, settings: Settings) -> Generated:
     )
 
 
-def _table(out: Path, run: Run) -> str:
+def _table(out: Path, run: Run) -> list[str]:
     rows = [f"{'stage':<14}{'seconds':>10}{'peak MB':>12}"]
     rows += [f"{s.stage:<14}{s.seconds:>10.2f}{s.peak_bytes / 1e6:>12.1f}" for s in run.stages]
     rows.append(f"{'all':<14}{run.seconds:>10.2f}{run.peak_bytes / 1e6:>12.1f}")
-    return "\n".join([*rows, f"resident memory of the whole process, by {run.stages[-1].source}", f"wrote {out}"])
+    return [*rows, f"resident memory of the whole process, by {run.stages[-1].source}", f"wrote {out}"]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from functools import partial
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
+from lira_runtime import streams
 from lira_runtime.interrupts import deliver, gentle_interrupts
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _python() -> str:
 def start(name: str, arguments: Sequence[str] | None = None) -> None:
     """Run a command as its script does, with the process's arguments unless others are given; raises SystemExit."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    streams.prepare()
     try:
         with gentle_interrupts():
             from lira_runtime.errors import cli_guard

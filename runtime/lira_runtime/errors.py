@@ -6,7 +6,6 @@
 import contextlib
 import errno
 import functools
-import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,8 +13,10 @@ from typing import ClassVar, ParamSpec
 
 import click
 
+from lira_runtime import streams
 from lira_runtime.codes import Code
 from lira_runtime.interrupts import gentle_interrupts
+from lira_runtime.say import printable, say
 
 P = ParamSpec("P")
 
@@ -100,9 +101,7 @@ def cli_guard(command: Callable[P, object]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")  # a file's name may hold what no encoding has
+        streams.prepare()
         given = args[0] if args and isinstance(args[0], list | tuple) else sys.argv[1:]
         complain = functools.partial(_complain, _asks_for_json(given))
         try:
@@ -129,7 +128,7 @@ def cli_guard(command: Callable[P, object]) -> Callable[P, None]:
             code = EXIT_BAD_INPUT  # click's own answer to a reader that went away
         except BrokenPipeError:
             # The reader went away (`| head`): stay silent and keep Python from flushing into the void.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            streams.drop_stdout()
             code = EXIT_BAD_INPUT
         except MemoryError:
             code = complain("the machine ran out of memory.", "out_of_memory", EXIT_OVER_BUDGET)
@@ -151,12 +150,12 @@ def _asks_for_json(arguments: Sequence[object]) -> bool:
 
 def _complain(as_json: bool, sentence: str, code: Code, exit_code: int, quietly: bool = False) -> int:
     """Say what went wrong, on stderr unless `quietly`; returns the exit code."""
-    one_line = " ".join(sentence.split())
+    one_line = printable(" ".join(sentence.split()))
     if as_json:
         from lira_runtime import events
 
         with contextlib.suppress(OSError):  # a reader that went away
             events.emit(events.Error(code=code, exit_code=exit_code, message=one_line))
     if not quietly:
-        print(f"error: {one_line}", file=sys.stderr, flush=True)
+        say(f"error: {one_line}", err=True)
     return exit_code

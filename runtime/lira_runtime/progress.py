@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from lira_runtime import events
+from lira_runtime.say import printable
 
 _BAR_CELLS = 28
 _PLAIN_EVERY = 0.25  # share of the total between two plain lines
@@ -20,7 +21,7 @@ class Progress:
 
     def __init__(self, total: int, label: str, json: bool = False, stream: TextIO | None = None) -> None:
         self.total = max(total, 0)
-        self.label = label
+        self.label = printable(label)
         self.done = 0
         self._json = json
         self._stream = stream if stream is not None else sys.stdout if json else sys.stderr
@@ -52,7 +53,7 @@ class Progress:
             events.emit(events.Note(text=sentence, level="warning"), self._stream)
             return
         self.break_line()
-        self._say(f"warning: {sentence}\n")
+        self._say(f"warning: {printable(sentence)}\n")
 
     def break_line(self) -> None:
         """Clear the bar, where there is one, for a line of other text; the next update draws it again."""
@@ -74,12 +75,12 @@ class Progress:
 
     def _plain_line(self, seconds: float, note: str) -> str:
         count = f" {self.done}/{self.total}" if self.total else ""
-        return f"{self.label}{count} {seconds:.1f} s{' ' + note if note else ''}\n"
+        return f"{self.label}{count} {seconds:.1f} s{' ' + printable(note) if note else ''}\n"
 
     def _line(self, seconds: float, note: str) -> str:
         filled = round(_BAR_CELLS * self.done / self.total) if self.total else 0
         bar = "#" * filled + "." * (_BAR_CELLS - filled)
-        return f"{self.label} [{bar}] {self.done}/{self.total} {seconds:.1f} s {note}".rstrip()
+        return f"{self.label} [{bar}] {self.done}/{self.total} {seconds:.1f} s {printable(note)}".rstrip()
 
     def _say(self, text: str) -> None:
         self._stream.write(text)

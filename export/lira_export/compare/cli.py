@@ -18,6 +18,7 @@ from lira_runtime.noise import SEED_LIMIT
 from lira_runtime.pipeline import Pipeline
 from lira_runtime.progress import Progress
 from lira_runtime.sampler import MAX_GUIDANCE, MAX_STEPS
+from lira_runtime.say import say
 
 if TYPE_CHECKING:
     from lira_export.compare.columns import Column
@@ -99,7 +100,7 @@ def command(
             Compared(file=str(html), asked=asked, reference=figures[0].name, columns=tuple(figures), notes=tuple(notes))
         )
     else:
-        print("\n".join([*table(figures), *notes, f"wrote {html}"]))
+        say([*table(figures), *notes, f"wrote {html}"])
 
 
 def _check(columns: Sequence["Column"], asked: "Asked") -> None:

@@ -24,6 +24,7 @@ from lira_runtime.memory.remedy import over_budget
 from lira_runtime.memory.watch import Phase
 from lira_runtime.progress import Progress
 from lira_runtime.sampler import MAX_STEPS
+from lira_runtime.say import say
 from lira_runtime.trust.opening import NO_VERIFY_HELP, open_to_run
 
 
@@ -105,7 +106,7 @@ def main(
     if as_json:
         events.emit(_result(measured, budget_bytes))
     else:
-        print("\n".join(_lines(measured, budget_bytes, html, png)))
+        say(_lines(measured, budget_bytes, html, png))
     if budget_bytes is not None and measured.peak > budget_bytes:
         sys.stdout.flush()
         with Progress(0, "what would fit", json=as_json) as progress:

@@ -5,13 +5,14 @@ from typing import Literal
 from msgspec import Struct
 
 from lira_runtime.codes import Code
+from lira_runtime.say import printable
 
 CheckName = Literal["manifest", "signature", "file", "extra", "tensors", "contents", "golden", "parity"]
 Status = Literal["ok", "failed", "not_checked"]
 
 
 class Check(Struct, frozen=True):
-    """check: its kind. subject: the file, graph or component, made printable. said: a sentence unless it is ok.
+    """check: its kind. subject: the file, graph or component. said: a sentence unless it is ok.
 
     code: why it failed, or was not made.
     """
@@ -30,9 +31,5 @@ class Check(Struct, frozen=True):
     def line(self) -> str:
         """The check in one line."""
         status = {"ok": "ok", "failed": "FAILED", "not_checked": "not checked here"}[self.status]
-        return f"{status:<16}  {self.check:<9}  {self.subject}" + (f": {printable(self.said)}" if self.said else "")
-
-
-def printable(name: str) -> str:
-    """A file's name, which may hold anything, with control characters and what is no Unicode escaped."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
+        said = f": {self.said}" if self.said else ""
+        return printable(f"{status:<16}  {self.check:<9}  {self.subject}{said}")

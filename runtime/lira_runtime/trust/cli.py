@@ -11,6 +11,7 @@ from lira_runtime.commands import version_option
 from lira_runtime.completion import complete_bundle
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, DamagedBundle, cli_guard
 from lira_runtime.files import MANIFEST_NAME, sha256_of
+from lira_runtime.say import say
 from lira_runtime.trust.check import Check
 from lira_runtime.trust.signed import Demand
 from lira_runtime.trust.verify import Asked, verify
@@ -58,13 +59,13 @@ def main(
         if as_json:
             events.emit(_event(check))
         else:
-            print(check.line(), flush=True)
+            say(check.line())
     found = Counter[str](check.status for check in checks)
     if as_json:
         events.emit(_result(bundle_path, found))
     else:
         counts = f"{found['ok']} ok, {found['failed']} failed, {found['not_checked']} not checked here"
-        print(f"{bundle_path}: {counts}", flush=True)
+        say(f"{bundle_path}: {counts}")
     if found["failed"]:
         raise DamagedBundle(f"{bundle_path} is damaged or not to be trusted: {found['failed']} checks failed.")
     left_out = [check for check in checks if check.status == "not_checked" and check.check in asked.checks]

@@ -9,7 +9,8 @@ from msgspec import Struct
 from lira_runtime.codes import Code
 from lira_runtime.files import MANIFEST_NAME, SIGNATURE_NAME, sha256_of
 from lira_runtime.manifest_entries import FileEntry, Manifest
-from lira_runtime.trust.check import Check, printable
+from lira_runtime.say import escaped
+from lira_runtime.trust.check import Check
 
 
 class Fault(Struct, frozen=True):
@@ -69,7 +70,7 @@ def check_files(directory: Path, manifest: Manifest) -> Iterator[Check]:
     if not extra:
         yield Check("extra", "nothing but these files")
     for name in extra:
-        yield Check("extra", printable(name), "failed", "extra", "the manifest does not name it.")
+        yield Check("extra", escaped(name), "failed", "extra", "the manifest does not name it.")
 
 
 def extra_paths(directory: Path, named: Iterable[str]) -> Iterator[str]:

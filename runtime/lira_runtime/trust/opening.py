@@ -1,12 +1,12 @@
 """How commands open a bundle that they are going to run."""
 
 import hashlib
-import sys
 from pathlib import Path
 
 from lira_runtime import events, manifest
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, DamagedBundle
+from lira_runtime.say import say
 from lira_runtime.trust.signed import Demand, check_signature
 
 NO_VERIFY_HELP = "Do not look at the SHA-256 of the bundle's files."
@@ -35,5 +35,5 @@ def open_to_run(path: Path, no_verify: bool, as_json: bool, public_key: Path | N
             events.emit(events.NotVerified(files=len(files), bytes=size))
         else:
             sentence = f"notice: --no-verify: the SHA-256 of {len(files)} files, {size / 1e6:.1f} MB, was not looked at"
-            print(sentence, file=sys.stderr, flush=True)
+            say(sentence, err=True)
     return bundle

@@ -11,6 +11,7 @@ from lira_runtime.commands import version_option
 from lira_runtime.completion import complete_bundle
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
 from lira_runtime.files import check_writable_file
+from lira_runtime.say import say
 from lira_runtime.trust.signed import key_module
 
 FILE = click.Path(path_type=Path)
@@ -53,7 +54,7 @@ def main(bundle_path: Path | None, key: Path | None, new_key: Path | None, as_js
     if as_json:
         events.emit(Signed(files=tuple(map(str, written))))
     else:
-        print(f"wrote {said}")
+        say(f"wrote {said}")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from forgery import FILES, Verify, failures, rewrite
 
 from lira_runtime import manifest as m
 from lira_runtime.bundle import Bundle
+from lira_runtime.say import printable
 from lira_runtime.trust import files
-from lira_runtime.trust.check import Check, printable
+from lira_runtime.trust.check import Check
 from lira_runtime.trust.cli import main
 
 
