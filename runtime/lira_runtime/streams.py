@@ -27,13 +27,9 @@ class _Unheard(io.FileIO):
 
 def prepare() -> None:
     """Make `sys.stdin`, `sys.stdout` and `sys.stderr` so; calling it twice changes nothing."""
-    for number, (name, mode) in enumerate(_MODES.items()):
+    for name, mode in _MODES.items():  # in the order of their numbers: each gets its own, which is the lowest free one
         if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            if nowhere != number:
-                os.dup2(nowhere, number)
-                os.close(nowhere)
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     error = sys.stderr
     if error is sys.__stderr__ and isinstance(error, io.TextIOWrapper) and not _is_unheard(error):
         raw = _Unheard(error.fileno(), "w", closefd=False)
