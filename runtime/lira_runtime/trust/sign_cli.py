@@ -10,7 +10,7 @@ from lira_runtime.bundle import Bundle
 from lira_runtime.commands import version_option
 from lira_runtime.completion import complete_bundle
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
-from lira_runtime.files import check_writable_file
+from lira_runtime.files import MANIFEST_NAME, check_outputs
 from lira_runtime.say import say
 from lira_runtime.trust.signed import key_module
 
@@ -38,7 +38,8 @@ def main(bundle_path: Path | None, key: Path | None, new_key: Path | None, as_js
     keys = key_module()
     written: tuple[Path, ...]
     if new_key is not None and bundle_path is None and key is None:
-        check_writable_file(new_key)
+        bundles = [folder for folder in new_key.resolve().parents if (folder / MANIFEST_NAME).is_file()]
+        check_outputs([new_key, keys.public_beside(new_key)], bundles)  # a secret does not travel with a bundle
         public = keys.make_keys(new_key)
         written, said = (
             (new_key, public),

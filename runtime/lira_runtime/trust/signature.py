@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 import os
 from pathlib import Path
 
@@ -40,12 +41,17 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
+def public_beside(private: Path) -> Path:
+    """Where the public key of a new private one goes."""
+    return private.with_name(f"{private.stem}.pub{private.suffix or '.pem'}")
+
+
 def make_keys(private: Path) -> Path:
     """Write a new pair: `private`, for its owner's eyes alone, and beside it the public key, whose path is returned.
 
-    Raises BadInput where either file exists: a key is never replaced.
+    Raises BadInput where either file exists: a key is never replaced. Where writing fails neither is left.
     """
-    public = private.with_name(f"{private.stem}.pub{private.suffix or '.pem'}")
+    public = public_beside(private)
     key = Ed25519PrivateKey.generate()
     pem = serialization.Encoding.PEM
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -53,8 +59,15 @@ def make_keys(private: Path) -> Path:
     for path in (private, public):
         if os.path.lexists(path):
             raise BadInput(f"{path} exists; a key is never replaced.")
-    _write_new(private, secret, 0o600)
-    _write_new(public, shown, 0o644)
+    with contextlib.ExitStack() as undo:
+        for path, data, mode in ((private, secret, 0o600), (public, shown, 0o644)):
+            handle = _created(path, mode)
+            undo.callback(path.unlink, missing_ok=True)
+            with open(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        undo.pop_all()
     return public
 
 
@@ -87,13 +100,9 @@ def _read(path: Path) -> bytes:
         return file.read(MOST_BYTES)
 
 
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """Create a file that no other process has created meanwhile, with its mode from the first moment on."""
+def _created(path: Path, mode: int) -> int:
+    """The handle of a file that no other process has created meanwhile, with its mode from the first moment on."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError as error:
         raise BadInput(f"{path} exists; a key is never replaced.") from error
-    with open(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -1,6 +1,7 @@
 """`lira-sign`, and what `lira-verify` and `lira-generate` make of a signature that fits and of those that do not."""
 
 import base64
+import errno
 import os
 import subprocess
 import sys
@@ -82,6 +83,37 @@ def test_a_key_that_another_process_writes_at_that_moment_is_not_replaced(
     monkeypatch.setattr(os.path, "lexists", lambda path: False)  # as it was a moment ago
     assert run(sign_cli.main, "--new-key", tmp_path / "key.pem") == 2
     assert (tmp_path / "key.pem").read_text() == "theirs" and os.listdir(tmp_path) == ["key.pem"]
+
+
+@pytest.mark.parametrize("fails_at", [1, 2], ids=["the private key", "the public key"])
+def test_keys_that_cannot_be_written_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fails_at: int
+) -> None:
+    honest, synced = os.fsync, list[int]()
+
+    def full(handle: int) -> None:
+        synced.append(handle)
+        if len(synced) == fails_at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        honest(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert run(sign_cli.main, "--new-key", tmp_path / "key.pem") == 2
+    assert "nothing was left half written" in capsys.readouterr().err and os.listdir(tmp_path) == []
+    assert run(sign_cli.main, "--new-key", tmp_path / "key.pem") == 0
+
+
+@pytest.mark.parametrize("place", ["key.pem", "deeper/key.pem"])
+def test_no_secret_is_put_into_a_bundle(
+    toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    (toy_bundle / "deeper").mkdir()
+    (tmp_path / "way").symlink_to(toy_bundle)
+    for bundle in (toy_bundle, tmp_path / "way"):
+        assert run(sign_cli.main, "--new-key", bundle / place) == 2
+        assert "lies in the bundle" in capsys.readouterr().err
+    assert not list(toy_bundle.rglob("*.pem"))
 
 
 def test_a_signed_bundle_passes_with_its_key_and_says_so_without(
