@@ -14,7 +14,7 @@ Status = Literal["ok", "failed", "not_checked"]
 class Check(Struct, frozen=True):
     """check: its kind. subject: the file, graph or component. said: a sentence unless it is ok.
 
-    code: why it failed, or was not made.
+    code: why it failed, or was not made. digest: of a manifest that is right, SHA-256 of the bytes that were read.
     """
 
     check: CheckName
@@ -22,6 +22,7 @@ class Check(Struct, frozen=True):
     status: Status = "ok"
     code: Code | None = None
     said: str = ""
+    digest: str | None = None
 
     @property
     def failed(self) -> bool:

@@ -10,7 +10,6 @@ from lira_runtime import events
 from lira_runtime.commands import version_option
 from lira_runtime.completion import complete_bundle
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, DamagedBundle, cli_guard
-from lira_runtime.files import MANIFEST_NAME, sha256_of
 from lira_runtime.say import say
 from lira_runtime.trust.check import Check
 from lira_runtime.trust.signed import Demand
@@ -18,7 +17,7 @@ from lira_runtime.trust.verify import Asked, verify
 
 
 class Verified(events.Result, frozen=True, kw_only=True, tag="result"):
-    """Whether nothing is wrong, as far as was checked; digest: SHA-256 of the manifest, where there is one."""
+    """Whether nothing is wrong, as far as was checked; digest: SHA-256 of the manifest, where it is right."""
 
     command: Literal["lira-verify"] = "lira-verify"
     bundle: str
@@ -62,7 +61,7 @@ def main(
             say(check.line())
     found = Counter[str](check.status for check in checks)
     if as_json:
-        events.emit(_result(bundle_path, found))
+        events.emit(_result(bundle_path, checks[0].digest, found))
     else:
         counts = f"{found['ok']} ok, {found['failed']} failed, {found['not_checked']} not checked here"
         say(f"{bundle_path}: {counts}")
@@ -81,11 +80,10 @@ def _event(check: Check) -> events.Checked:
     )
 
 
-def _result(path: Path, found: Counter[str]) -> Verified:
-    manifest = path / MANIFEST_NAME
+def _result(path: Path, digest: str | None, found: Counter[str]) -> Verified:
     return Verified(
         bundle=str(path),
-        digest=sha256_of(manifest) if manifest.is_file() else None,
+        digest=digest,
         ok=not found["failed"],
         passed=found["ok"],
         failed=found["failed"],

@@ -1,5 +1,6 @@
 """Everything that `lira-verify` looks at, one check after another; it trusts no cache."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def verify(directory: Path, asked: Asked) -> Iterator[Check]:
         yield Check("manifest", MANIFEST_NAME, "failed", error.code, str(error))
         return
     _check_checkpoint(asked.checkpoint, manifest.source)
-    yield Check("manifest", MANIFEST_NAME)
+    yield Check("manifest", MANIFEST_NAME, digest=hashlib.sha256(data).hexdigest())
     yield signature
     damaged = set()
     for check in check_files(directory, manifest):

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import time
 from pathlib import Path
 
 import msgspec
@@ -214,3 +215,17 @@ def test_names_that_hold_anything_are_printed_harmlessly(toy_bundle: Path, verif
     assert names == ["\\udcff\\udcfe", "\\x1b[2J", "two\\nlines"]
     assert printable("a tidy näme.onnx") == "a tidy näme.onnx"
     assert "\x1b" not in Check("contents", "decoder", "failed", "contents_differ", "\x1b[2J 1, not 0.").line()
+
+
+def test_what_is_no_manifest_has_no_digest(toy_bundle: Path, tmp_path: Path, verify: Verify) -> None:
+    """Nobody's file outside is described, and none of 60 GB is read; the fixture compares digests."""
+    honest = (toy_bundle / "manifest.json").read_bytes()
+    (toy_bundle / "manifest.json").rename(tmp_path / "secret")
+    (toy_bundle / "manifest.json").symlink_to(tmp_path / "secret")
+    assert failures(verify(toy_bundle)[1]) == [("manifest", "manifest.json", "link")]
+    (toy_bundle / "manifest.json").unlink()
+    (toy_bundle / "manifest.json").write_bytes(honest)
+    os.truncate(toy_bundle / "manifest.json", 60 << 30)  # of no block
+    started = time.process_time()
+    assert failures(verify(toy_bundle)[1]) == [("manifest", "manifest.json", "manifest_unreadable")]
+    assert time.process_time() - started < 5

@@ -106,13 +106,15 @@ def test_keys_that_cannot_be_written_are_not_there(
 
 @pytest.mark.parametrize("place", ["key.pem", "deeper/key.pem"])
 def test_no_secret_is_put_into_a_bundle(
-    toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+    toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     (toy_bundle / "deeper").mkdir()
     (tmp_path / "way").symlink_to(toy_bundle)
     for bundle in (toy_bundle, tmp_path / "way"):
         assert run(sign_cli.main, "--new-key", bundle / place) == 2
         assert "lies in the bundle" in capsys.readouterr().err
+    monkeypatch.chdir(toy_bundle / "deeper")
+    assert run(sign_cli.main, "--new-key", "key.pem") == 2
     assert not list(toy_bundle.rglob("*.pem"))
 
 
