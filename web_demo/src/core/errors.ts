@@ -25,8 +25,8 @@ export const DAMAGED = [
   "unsigned",
   "wrong_signature",
 ] as const;
-/** Those of a request, of which a page needs these. */
-export const REQUEST = ["bad_input", "no_bundle", "disk_full", "not_writable", "io_error"] as const;
+/** Those of a request, of which a page needs two. */
+export const REQUEST = ["bad_input", "io_error"] as const;
 const OTHERS = ["interrupted", "internal"] as const;
 
 export type Code =
