@@ -18,7 +18,7 @@ OTHER_PICTURES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".a
 _CHUNK_BYTES = 1 << 20
 _PART_PREFIX, _PART_SUFFIX = ".lira-", ".part"
 _NAME_BYTES = 200
-"""Of a goal's name that are part of a temporary one, which has at most 255."""
+"""Of a temporary name that are its goal's; it has at most 255."""
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
@@ -157,8 +157,15 @@ def check_replaceable_directory(goal: Path, overwrite: bool) -> None:
 
 
 def _prefix(goal: Path) -> str:
-    """Of what becomes `goal`; ends in a dot, and what `tempfile` adds has none. Of a long name its beginning."""
-    return f"{_PART_PREFIX}{os.fsdecode(os.fsencode(goal.name)[:_NAME_BYTES])}."
+    """Of what becomes `goal`; ends in a dot, and what `tempfile` adds has none.
+
+    Of a long name its beginning and a digest of the whole: names of the same beginning do not share what is temporary.
+    """
+    name = os.fsencode(goal.name)
+    if len(name) > _NAME_BYTES:
+        digest = hashlib.sha256(name).hexdigest()[:16].encode()
+        name = name[: _NAME_BYTES - len(digest) - 1] + b"-" + digest
+    return f"{_PART_PREFIX}{os.fsdecode(name)}."
 
 
 def _umask() -> int:

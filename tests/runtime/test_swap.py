@@ -192,6 +192,18 @@ def test_only_what_was_left_of_this_very_goal_is_removed(tmp_path: Path) -> None
     assert set(os.listdir(tmp_path)) == others | {".lira-bundle.link_abc.part"}
 
 
+@pytest.mark.parametrize("letter", ["x", "ä"])
+def test_long_names_of_one_beginning_share_nothing_temporary(tmp_path: Path, letter: str) -> None:
+    beginning = letter * (200 // len(letter.encode()))
+    with atomic_directory(tmp_path / f"{beginning}-a") as part, atomic_write(tmp_path / f"{beginning}-c") as file:
+        for other in (f"{beginning}-b", beginning, f"{beginning}-"):
+            remove_leftovers(tmp_path / other)
+        assert part.is_dir() and file.is_file()
+        remove_leftovers(tmp_path / f"{beginning}-a")
+        assert not part.exists() and file.is_file()
+        part.mkdir()
+
+
 def test_a_part_is_named_after_its_goal(tmp_path: Path) -> None:
     with atomic_directory(tmp_path / "a.b") as part:
         assert part.name.startswith(".lira-a.b.")
