@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
-from lira_runtime import streams
+from lira_runtime import lacking, streams
 from lira_runtime.interrupts import deliver, gentle_interrupts
 
 if TYPE_CHECKING:
@@ -83,9 +83,14 @@ def start(name: str, arguments: Sequence[str] | None = None) -> None:
     streams.prepare()
     try:
         with gentle_interrupts():
+            from lira_runtime import events  # noqa: F401  an error is told by it, whatever is not installed
             from lira_runtime.errors import cli_guard
 
             cli_guard(_run)(given, name)
+    except ModuleNotFoundError as error:
+        if error.name not in lacking.RUNTIME:
+            raise
+        lacking.end(error.name, given)
     except KeyboardInterrupt:
         print("error: interrupted.", file=sys.stderr)
         raise SystemExit(130) from None

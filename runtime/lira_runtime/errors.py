@@ -13,7 +13,7 @@ from typing import ClassVar, ParamSpec
 
 import click
 
-from lira_runtime import streams
+from lira_runtime import lacking, streams
 from lira_runtime.codes import Code
 from lira_runtime.interrupts import gentle_interrupts
 from lira_runtime.say import printable, say
@@ -27,7 +27,6 @@ EXIT_PARITY_LOST = 4
 EXIT_DAMAGED_BUNDLE = 5
 EXIT_INTERRUPTED = 130
 
-INSTALL_EXTRAS = "this command needs more than the runtime: pip install '.[onnx,train]' -c constraints.txt"
 EXIT_CODES_HELP = (
     "Exit codes: 0 ok, 2 bad input, 3 over budget, 4 parity lost, 5 damaged or untrusted bundle, 130 interrupted."
 )
@@ -117,7 +116,7 @@ def cli_guard(command: Callable[P, object]) -> Callable[P, None]:
             if (error.name or "lira").startswith("lira"):  # our own mistake, not a missing extra
                 complain(str(error), "internal", EXIT_INTERNAL, quietly=True)
                 raise
-            code = complain(f"{error.name} is not installed; {INSTALL_EXTRAS}", "not_installed", EXIT_BAD_INPUT)
+            code = complain(lacking.sentence(error.name or ""), "not_installed", EXIT_BAD_INPUT)
         except click.ClickException as error:
             code = complain(error.format_message(), "usage", EXIT_BAD_INPUT)
         except (KeyboardInterrupt, click.Abort):

@@ -8,6 +8,8 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
+from lira_runtime import lacking
+
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "runtime" / "lira_runtime"
 IMPORT_NAMES = {"pillow": "PIL"}
@@ -73,5 +75,6 @@ def test_every_module_imports_without_torch_onnx_or_our_other_packages() -> None
 def test_the_base_dependencies_are_exactly_what_the_runtime_imports() -> None:
     plain = [path for path in RUNTIME.rglob("*.py") if path.relative_to(RUNTIME) not in OPTIONAL]
     assert _third_party_imports(plain) == _base_dependencies()
+    assert _base_dependencies() == lacking.RUNTIME
     for path, package in OPTIONAL.items():
         assert _third_party_imports([RUNTIME / path]) - _base_dependencies() == {package}

@@ -62,6 +62,22 @@ def test_a_version_tells_the_tools_and_imports_none_of_them(name: str) -> None:
     assert found == {tool: version(tool) for tool in COMMANDS[name].tools}
 
 
+@pytest.mark.parametrize("package", ["click", "msgspec", "packaging"])
+def test_a_package_of_the_runtime_that_is_missing_is_named_with_what_installs_it(package: str) -> None:
+    """Also where a command speaks with it."""
+    blocked = f"import sys; sys.modules[{package!r}] = None\n"  # an import of it raises ModuleNotFoundError
+    for flags in ([], ["--json"]):
+        code = f"{blocked}from lira_runtime.commands import start\nstart('lira-doctor', {flags!r})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
+        sentence = f"{package} is not installed, which the runtime needs: pip install . -c constraints.txt"
+        assert (done.returncode, done.stderr) == (2, f"error: {sentence}\n")
+        if flags:
+            (told,) = read_events(done.stdout)
+            assert (told["event"], told["code"], told["message"]) == ("error", "not_installed", sentence)
+        else:
+            assert not done.stdout
+
+
 def test_a_version_is_an_event_too(path: str) -> None:
     command = ["lira-sign", "--version", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, "PATH": path})
