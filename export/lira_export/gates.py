@@ -1,7 +1,9 @@
 """What stops an export: a component that is not the eager model's, or whose weights are still float."""
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lira_export.guard import check_lowering
 from lira_export.loaded import run_stage
@@ -22,11 +24,12 @@ BITS: Mapping[str, int] = {
     "int32": 32,
     "float16": 16,
     "bfloat16": 16,
-    "uint6": 6,
     "int4": 4,
-    "uint4": 4,
+    **{f"uint{bits}": bits for bits in range(1, 8)},
 }
 """Of a stored number; whatever is not here has 8."""
+MOST_NARROWER = 0.01
+"""Share of the weights, by number, that may have fewer bits than the recipe says: masks and the like."""
 MEASURABLE_BYTES = 64 << 20
 """Float32 weights below this drown in what a process takes on anyway."""
 UNPACKED: Mapping[TargetName, tuple[str, ...]] = {"onnx": ("decoder", IMAGE_ENCODER)}
@@ -101,12 +104,19 @@ def inspect(
 
 
 def check_quantized(component: str, recipe: Recipe, inventory: Inventory) -> None:
-    """Raise ParityLost where more of the stored weights are wider than the recipe says than it allows."""
+    """Raise ParityLost where the stored weights are narrower than the recipe says, or more are wider than it allows.
+
+    What is wider than a float recipe says is never too wide.
+    """
+    narrower = _share(inventory, partial(operator.gt, _bits(recipe.dtype)))
+    if narrower > MOST_NARROWER:
+        said = f"{component}: {narrower:.0%} of the weights in the file are narrower than {recipe.dtype}"
+        raise ParityLost(f"{said}, which is not what recipe {recipe.name} says.", "not_quantized")
     if not recipe.quantizes:
         return
     most_float = recipe.most_float.get(component, 1.0)
     for dtype, most in (("int8", most_float), (recipe.dtype, most_float + recipe.most_int8.get(component, 0.0))):
-        share = _wider(inventory, dtype)
+        share = _share(inventory, partial(operator.lt, _bits(dtype)))
         if share > most:
             raise ParityLost(
                 f"{component}: {share:.0%} of the weights in the file are wider than {dtype}, "
@@ -115,11 +125,14 @@ def check_quantized(component: str, recipe: Recipe, inventory: Inventory) -> Non
             )
 
 
-def _wider(inventory: Inventory, dtype: str) -> float:
-    """Share of the stored weights, by number, that have more bits than `dtype`."""
-    elements, bits = inventory.weight_elements, BITS.get(dtype, 8)
-    wider = sum(count for stored, count in elements.items() if BITS.get(stored, 8) > bits)
-    return wider / max(elements.total(), 1)
+def _share(inventory: Inventory, has: Callable[[int], bool]) -> float:
+    """Share of the stored weights, by number, of whose bits `has` is true."""
+    elements = inventory.weight_elements
+    return sum(count for stored, count in elements.items() if has(_bits(stored))) / max(elements.total(), 1)
+
+
+def _bits(dtype: str) -> int:
+    return BITS.get(dtype, 8)
 
 
 def check_loaded(component: str, recipe: Recipe, inventory: Inventory, loaded: int) -> None:

@@ -41,7 +41,7 @@ def holding(elements: dict[str, int]) -> Inventory:
         ("int4", {"int4": 80, "int8": 20}, {"int8": 100}, "100% .* wider than int4, .* allows 20%"),
         ("int4", {"int4": 80, "int8": 20}, {"uint6": 100}, "100% .* wider than int4, .* allows 20%"),
         ("int6", {"uint6": 80, "float16": 20}, {"uint8": 100}, "100% .* wider than uint6, .* allows 20%"),
-        ("int6", {"int4": 80, "int8": 20}, {"uint6": 79, "int8": 21}, "21% .* wider than uint6, .* allows 20%"),
+        ("int6", {"uint6": 80, "int8": 20}, {"uint6": 79, "int8": 21}, "21% .* wider than uint6, .* allows 20%"),
         ("mixed", {"uint6": 60, "int8": 20, "float16": 20}, {"int8": 100}, "100% .* wider than uint6, .* allows 40%"),
         ("mixed", {"uint6": 60, "int8": 40}, {"uint6": 79, "float16": 21}, "21% .* wider than int8, .* allows 20%"),
     ],
@@ -62,7 +62,28 @@ def test_int4_leaves_convolutions_in_int8_and_int6_does_not() -> None:
         check_quantized("decoder", RECIPES["int6"], holding({"int8": 60, "uint6": 40}))
 
 
-def test_a_float_recipe_has_nothing_to_prove() -> None:
+@pytest.mark.parametrize(
+    ("recipe", "fits", "too_narrow", "sentence"),
+    [
+        ("fp32", {"float32": 99, "bool": 1}, {"float32": 98, "bool": 2}, "2% .* narrower than float32"),
+        ("fp32", {"float32": 99, "int64": 1}, {"float16": 100}, "100% .* narrower than float32"),
+        ("fp32", {"float64": 100}, {"float32": 20, "int8": 80}, "80% .* narrower than float32"),
+        ("fp16", {"float16": 60, "float32": 40}, {"float16": 20, "int8": 80}, "80% .* narrower than float16"),
+        ("int8", {"int8": 99, "uint4": 1}, {"int8": 90, "uint6": 10}, "10% .* narrower than int8"),
+        ("int6", {"uint6": 100}, {"uint6": 90, "uint5": 10}, "10% .* narrower than uint6"),
+        ("mixed", {"uint6": 60, "int8": 40}, {"int4": 60, "int8": 40}, "60% .* narrower than uint6"),
+        ("int4", {"int4": 100}, {"int4": 98, "uint3": 2}, "2% .* narrower than int4"),
+    ],
+)
+def test_weights_that_are_narrower_than_the_recipe_says_are_caught(
+    recipe: str, fits: dict[str, int], too_narrow: dict[str, int], sentence: str
+) -> None:
+    check_quantized("denoiser", RECIPES[recipe], holding(fits))
+    with pytest.raises(ParityLost, match=f"^denoiser: {sentence}, which is not what recipe {recipe} says"):
+        check_quantized("denoiser", RECIPES[recipe], holding(too_narrow))
+
+
+def test_a_float_recipe_has_no_room_to_save() -> None:
     check_quantized("denoiser", FP32, holding({"float32": 100}))
     check_loaded("denoiser", FP32, holding({"float32": 10**8}), 10**9)
 

@@ -91,7 +91,7 @@ def test_other_counts_another_recipe_and_another_golden_output_are_found(
         return msgspec.structs.replace(
             manifest,
             components=(
-                text,
+                msgspec.structs.replace(text, recipe="fp32"),
                 msgspec.structs.replace(denoiser, contents=contents),
                 msgspec.structs.replace(decoder, graphs=graphs),
             ),
@@ -100,6 +100,7 @@ def test_other_counts_another_recipe_and_another_golden_output_are_found(
     rewrite(mite, lie)
     code, checks, _ = verify(capsys, mite, "--deep")
     assert code == 5 and ("contents", "denoiser", "contents_differ") in failures(checks)
+    assert ("contents", "text_encoder", "not_quantized") in failures(checks), "int8 is narrower than fp32 says"
     (golden,) = (each for each in of(checks, "golden") if each["status"] == "failed")
     assert golden["code"] == "golden_differs" and golden["subject"].startswith("decoder")
 
