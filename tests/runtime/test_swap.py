@@ -188,8 +188,12 @@ def test_only_what_was_left_of_this_very_goal_is_removed(tmp_path: Path) -> None
     for name in (*others, ".lira-bundle.abcdefgh.part", ".lira-bundle.abcdefgh.old"):
         make(tmp_path / name, "half")
     (tmp_path / ".lira-bundle.link_abc.part").symlink_to(tmp_path / ".lira-abcdefgh.part")
+    (tmp_path / "elsewhere" / "bundle").mkdir(parents=True)
+    (tmp_path / ".lira-bundle.link_abc.old").symlink_to(tmp_path / "elsewhere")
     remove_leftovers(goal)
-    assert set(os.listdir(tmp_path)) == others | {".lira-bundle.link_abc.part"}
+    links = {".lira-bundle.link_abc.part", ".lira-bundle.link_abc.old"}
+    assert set(os.listdir(tmp_path)) == others | links | {"elsewhere"}
+    assert os.listdir(tmp_path / "elsewhere") == ["bundle"], "it was taken for an old one that is to come back"
 
 
 @pytest.mark.parametrize("letter", ["x", "ä"])

@@ -122,6 +122,18 @@ def test_a_disk_without_room_sends_the_output_to_one_that_has_it(
     assert doctor(*words[1:]) == (0, [])
 
 
+def test_without_a_place_the_output_is_where_lira_export_writes_it(
+    doctor: Doctor, tmp_path: Path, free: dict[Path, int], other_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    free[tmp_path] = 10**6
+    for target, place in (("onnx", "small-onnx"), ("all", "")):
+        _, (finding,) = doctor("--target", target)
+        words = shlex.split(finding["mend"].removeprefix(f"TMPDIR={other_disk} "))
+        wanted = ["--target", target, "--config", "small", "--out", str(other_disk / "lira" / place)]
+        assert words == ["lira-export", *wanted]
+
+
 def test_what_failed_exports_kept_is_removed_where_that_is_enough(
     doctor: Doctor, tmp_path: Path, free: dict[Path, int], other_disk: Path
 ) -> None:

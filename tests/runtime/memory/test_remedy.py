@@ -60,6 +60,23 @@ def test_without_a_loading_mode_that_fits_a_recipe_is_judged_by_the_weights(
     )
 
 
+def test_weights_that_are_mapped_are_judged_by_the_pages_of_files(
+    made_up: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The made-up denoiser has none, so that a recipe takes nothing from it."""
+    sentence, _ = said(monkeypatch, made_up("fp16", weights="mapped"), 300, {"streamed": 310})
+    assert sentence.endswith("; no loading mode, recipe or smaller resolution of this bundle alone would fit.")
+
+
+def test_a_stage_is_as_high_as_the_higher_of_its_own_process_and_its_part_of_the_pipeline(made_up: MadeUp) -> None:
+    profile = made_up()
+    assert profile.pipeline is not None
+    assert profile.peaks() == {"start": 90 * MB, "text_encoder": 170 * MB, "denoiser": 320 * MB, "decoder": 125 * MB}
+    low = tuple(dataclasses.replace(phase, peak=100 * MB) for phase in profile.pipeline.phases)
+    lower = dataclasses.replace(profile, pipeline=dataclasses.replace(profile.pipeline, phases=low))
+    assert lower.peaks() == {"start": 100 * MB, "text_encoder": 140 * MB, "denoiser": 290 * MB, "decoder": 100 * MB}
+
+
 def test_for_tflite_int4_comes_after_int8(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
     sentence, _ = said(monkeypatch, made_up("int8", "tflite"), 250)
     assert sentence.endswith("is the recipe int4 for the denoiser, about 245 MB by weights.")

@@ -1,6 +1,7 @@
 """Programs that do known things in known phases, watched from outside."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -244,6 +245,21 @@ def test_a_process_that_fails_is_one_sentence_with_its_own_exit_code(
 def test_an_interrupted_process_interrupts() -> None:
     with pytest.raises(KeyboardInterrupt):
         watch("decoder", command("import sys; sys.exit(130)"))
+
+
+def test_a_watcher_that_is_interrupted_ends_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = list[int]()
+
+    def interrupted(pid: int) -> Reading:
+        if pid == os.getpid():
+            return read(pid)
+        watched.append(pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch_module, "read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        watch("stage", command("time.sleep(60)"))
+    assert not Path(f"/proc/{watched[0]}").exists()
 
 
 def test_a_process_that_ended_before_anybody_looked_has_no_sampled_peak() -> None:

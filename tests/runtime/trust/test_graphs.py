@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnx
+import pytest
 from forgery import FILES, Verify, failures, rewrite, with_true_hashes
 from onnx import TensorProto, helper
 from toy_bundle import write_toy_bundle
 
 from lira_runtime import manifest as m
+from lira_runtime.trust.graphs import golden_threshold_db
 
 
 def test_components_in_each_others_place_are_found_even_with_true_hashes(toy_bundle: Path, verify: Verify) -> None:
@@ -78,6 +80,12 @@ def test_an_op_whose_name_is_no_text_is_a_difference_like_others(toy_bundle: Pat
     assert code == 5 and ("contents", "decoder", "contents_differ") in failures(checks)
     (said,) = (each["said"] for each in checks if each["subject"] == "decoder")
     assert said == r"ops are not those that the manifest counts: Resize 0, not 1."
+
+
+@pytest.mark.parametrize(("parity_db", "asked_db"), [(150.0, 40.0), (46.1, 40.0), (45.9, 39.88), (30.0, 23.98)])
+def test_a_golden_output_is_to_reach_6_db_less_than_parity_and_40_at_most(parity_db: float, asked_db: float) -> None:
+    parity = m.Parity(float32_max_abs=None, psnr_db=parity_db, cosine=1.0, threshold_db=20.0, passed=True)
+    assert golden_threshold_db(parity) == pytest.approx(asked_db, abs=0.005)
 
 
 def test_a_graph_that_computes_something_else_is_found_by_its_golden_output(
