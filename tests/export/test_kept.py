@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from event_lines import named, read_events
+from toy_bundle import write_toy_bundle
 
 from lira.sources import Models
 from lira_export.bundle import eager_drawing
@@ -154,8 +155,9 @@ def test_a_kept_component_that_lost_too_much_is_forgiven_only_where_that_is_aske
 
 
 @pytest.fixture
-def component(bundle_folder: Path, tmp_path: Path) -> Component:
+def component(tmp_path: Path) -> Component:
     """A record of a component of two files, which lie in `made`."""
+    write_toy_bundle(tmp_path / "toy")
     files = {"decoder.onnx": b"graph" * 100, "decoder.mlpackage/Data/weights": b"weights" * 100}
     for name, data in files.items():
         path = tmp_path / "made" / name
@@ -165,7 +167,7 @@ def component(bundle_folder: Path, tmp_path: Path) -> Component:
         FileEntry(path=name, bytes=len(data), sha256=sha256_of(tmp_path / "made" / name))
         for name, data in files.items()
     )
-    return msgspec.structs.replace(manifest.load(bundle_folder).components[2], files=entries, key=KEY)
+    return msgspec.structs.replace(manifest.load(tmp_path / "toy").components[2], files=entries, key=KEY)
 
 
 def take(tmp_path: Path, key: str = KEY, name: str = NAME) -> tuple[Component | None, list[str], list[str]]:

@@ -138,9 +138,15 @@ def test_the_versions_of_the_tools_are_in_every_key(
     assert changed(before, keys_of(small_models)) == {*COMPONENTS}
 
 
-def test_pythons_version_and_the_code_are_in_every_key(small_models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pythons_version_the_kind_of_machine_and_the_code_are_in_every_key(
+    small_models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = keys_of(small_models)
-    monkeypatch.setattr("platform.python_version", lambda: "3.99.0")
+    for name in ("python_version", "machine"):
+        monkeypatch.setattr(f"platform.{name}", lambda: "other")
+        assert changed(before, keys_of(small_models)) == {*COMPONENTS}
+        monkeypatch.undo()
+    monkeypatch.setattr(keys, "sys", SimpleNamespace(platform="other"))
     assert changed(before, keys_of(small_models)) == {*COMPONENTS}
     monkeypatch.undo()
     monkeypatch.setattr(keys, "code_digest", lambda: "0" * 64)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from lira_export.lock import locked
 from lira_runtime.errors import BadInput
@@ -66,6 +67,20 @@ def test_the_lock_of_a_killed_export_holds_nobody_up_and_its_leftovers_go(tmp_pa
     with locked(out):
         assert sorted(os.listdir(tmp_path)) == [".lira-bundle.lock", ".lira-other.abcdefgh.part"]
     assert os.listdir(tmp_path) == [".lira-other.abcdefgh.part"]
+
+
+def test_the_locks_file_goes_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After that it may be another export's."""
+    there, honest = list[bool](), FileLock.release
+
+    def release(self: FileLock, force: bool = False) -> None:
+        there.append((tmp_path / ".lira-bundle.lock").exists())
+        honest(self, force)
+
+    monkeypatch.setattr(FileLock, "release", release)
+    with locked(tmp_path / "bundle"):
+        assert (tmp_path / ".lira-bundle.lock").exists()
+    assert there[0] is False
 
 
 def test_half_a_plot_of_a_killed_export_goes_too(tmp_path: Path) -> None:

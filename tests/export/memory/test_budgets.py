@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from event_lines import read_events
+from event_lines import named, read_events
+from toy_bundle import write_toy_bundle
 
 from lira.latents import LATENT_KINDS, latent_kind
 from lira.presets import PRESETS
@@ -44,6 +45,20 @@ def test_a_bundle_within_its_budget_passes_and_one_over_it_is_named(toy_bundle: 
     code, stdout, err = run(str(toy_bundle), "--budgets", str(file))
     assert code == 3 and "over its budget of 20 MB" in err.splitlines()[-1]
     assert stdout.splitlines()[0].split() == ["bundle", "px", "weights", "budget", "measured", "change"]
+
+
+def test_every_size_is_measured_and_the_one_that_is_most_over_is_named(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = {32: 70 * MB, 16: 40 * MB}
+    monkeypatch.setattr(budgets, "measured_peak", lambda folder, side=32: taken[side])
+    write_toy_bundle(tmp_path / "toy", resolutions=(32, 16))
+    (tmp_path / "budgets.toml").write_text('[toy.onnx.toy]\n16 = "30MB"\n32 = "30MB"\n')
+    code, stdout, err = run(str(tmp_path / "toy"), "--budgets", str(tmp_path / "budgets.toml"), "--json")
+    assert code == 3
+    assert err.splitlines()[-1].endswith("takes 70 MB at 32 px, 40 MB over its budget of 30 MB.")
+    (result,) = named(read_events(stdout), "result")
+    assert {line["resolution"]: line["measured"] for line in result["lines"]} == taken
 
 
 def test_a_report_gives_the_change_against_the_budget() -> None:

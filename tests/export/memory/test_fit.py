@@ -101,6 +101,12 @@ def test_a_change_of_recipe_comes_before_one_of_resolution_and_none_is_said_to_b
     assert "no loading mode, recipe or resolution" in over_budget(asked, without_streaming, 100 * MB)
 
 
+def test_of_smaller_sizes_the_largest_that_fits_is_proposed() -> None:
+    smaller = [candidate(256, "int8", "packed", 110), candidate(256, "int8", "streamed", 80)]
+    assert cheapest_change([*smaller, *FOUND], FOUND[3], 130 * MB) is FOUND[8]
+    assert cheapest_change([*smaller, *FOUND], FOUND[3], 115 * MB) is smaller[0]
+
+
 def test_the_table_has_a_line_for_each_and_marks_the_chosen() -> None:
     head, *lines = table(FOUND, 310 * MB, FOUND[2])
     assert head.split()[:3] == ["px", "recipe", "weights"] and len(lines) == len(FOUND)

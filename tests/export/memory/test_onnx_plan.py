@@ -48,6 +48,15 @@ def test_ops_in_place_and_aliases_take_no_buffer() -> None:
     assert planned(line((1,), (8, 4), (4, 8), (1,), kinds=other_shape)) == 4 * 64
 
 
+def test_what_is_read_again_is_not_written_over() -> None:
+    x, a, b, c = (Value(number, shape, 4) for number, shape in enumerate([(1,), (100,), (100,), (1,)]))
+    alone, again = (
+        (Op("matmul", (0,), (a,)), Op("relu", (1,), (b,)), Op("matmul", reads, (c,))) for reads in ((2,), (1, 2))
+    )
+    assert planned(Trace((x,), alone, (3,))) == 4 * (100 + 1)
+    assert planned(Trace((x,), again, (3,))) == 4 * (100 + 100 + 1)
+
+
 def test_the_order_is_depth_first_from_the_output_and_the_latest_input_goes_first() -> None:
     x, a, b, c = (Value(number, (2,), 4) for number in range(4))
     ops = (Op("a", (0,), (a,)), Op("b", (0,), (b,)), Op("c", (1, 2), (c,)))

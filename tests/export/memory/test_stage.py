@@ -9,7 +9,6 @@ from lira_export.memory import predict
 from lira_export.memory.calibration import CONVOLUTIONS, Engine, Streamed
 from lira_export.memory.network import Network, Workspace
 from lira_export.memory.predict import Load, StageMemory, predict_pipeline, predict_stage
-from lira_export.memory.weights import READ_AROUND
 from lira_export.recipes import RECIPES
 from lira_runtime.interface import TensorSpec
 from lira_runtime.manifest import TargetName, WeightsMode
@@ -33,8 +32,8 @@ TABLE = 100_000 * WIDTH
 FIRST, SECOND = WIDTH * WIDTH, WIDTH * WIDER
 BIASES = WIDTH + WIDER
 """Numbers of the table, of the two layers' weights, and of their biases, which stay float32 in every recipe."""
-ROWS = 77 * READ_AROUND
-"""Of a table in a mapped file, what a prompt touches."""
+ROWS = 77 * (64 << 10)
+"""Bytes of a table in a mapped file that a prompt touches: 64 KB a token."""
 
 
 class _TwoLayers(nn.Module):

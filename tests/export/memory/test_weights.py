@@ -9,7 +9,7 @@ import pytest
 from lira.sources import Models
 from lira_export.components import build_components
 from lira_export.memory.network import Network
-from lira_export.memory.weights import READ_AROUND, Weight, weights_of
+from lira_export.memory.weights import Weight, weights_of
 from lira_export.onnx.target import OnnxTarget
 from lira_export.recipes import RECIPES, Recipe
 from lira_export.target import Job
@@ -91,9 +91,9 @@ def test_four_bits_are_half_a_byte_and_convolutions_keep_eight(networks: dict[st
 
 def test_a_prompt_touches_few_pages_of_a_mapped_table_and_all_of_one_that_is_unpacked() -> None:
     rows = Weight("table", 10**8, "int8", 1, is_table=True)
-    assert rows.touched_bytes(unpacks=True) == 77 * READ_AROUND
+    assert rows.touched_bytes(unpacks=True) == 77 * (64 << 10)
     assert Weight("table", 10**5, "int8", 1, is_table=True).touched_bytes(unpacks=True) == 10**5
     half = Weight("table", 10**8, "float16", 4, is_table=True)
     assert half.touched_bytes(unpacks=True) == 4 * 10**8
-    assert half.touched_bytes(unpacks=False) == 77 * READ_AROUND
+    assert half.touched_bytes(unpacks=False) == 77 * (64 << 10)
     assert Weight("layer", 10**8, "int8", 1).touched_bytes(unpacks=False) == 10**8
