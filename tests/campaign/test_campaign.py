@@ -10,7 +10,7 @@ import pytest
 HERE = Path(__file__).parent
 CHEAP, DEAR = (
     ("damaged", "bits", "prompts", "generations"),
-    ("checkpoints", "circumstances", "kills", "faults"),
+    ("checkpoints", "circumstances", "kills", "interrupts", "faults"),
 )
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the campaign needs /proc, pidfd and tmpfs")
