@@ -2,9 +2,9 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symli
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { checkBundle, checkFile, readManifest } from "../src/core/check";
+import { checkBundle, checkFile, checkStatedParity, readManifest } from "../src/core/check";
 import type { Code, LiraError } from "../src/core/errors";
-import { filesOf } from "../src/core/manifest";
+import { filesOf, type Manifest } from "../src/core/manifest";
 import { MemorySource, type BundleSource } from "../src/core/source";
 import { DiskSource } from "./disk";
 import { bytes, readVectors } from "./vectors";
@@ -72,6 +72,17 @@ const blobs = (): Map<string, Blob> => {
   const files = Object.entries(base.files).map(([path, content]): [string, Blob] => [path, new Blob([bytes(content)])]);
   return new Map([["manifest.json", new Blob([base.manifest])], ...files]);
 };
+
+test.each<[string, (manifest: Manifest) => Manifest, boolean]>([
+  ["as it was exported", (manifest) => manifest, true],
+  ["a component", (m) => ({ ...m, components: m.components.map((each, i) => (i === 1 ? { ...each, parity: { ...each.parity, passed: false } } : each)) }), false],
+  ["the picture", (m) => ({ ...m, trajectory: { image_psnr_db: 12, threshold_db: 30, passed: false } as Manifest["trajectory"] }), false],
+])("a manifest that says itself what lost parity is refused: %s", async (_name, change, good) => {
+  const { manifest } = await readManifest(new MemorySource("memory", blobs()));
+  const check = (): void => checkStatedParity(change(manifest));
+  if (good) expect(check).not.toThrow();
+  else expect(check).toThrow(expect.objectContaining({ code: "parity_lost" }));
+});
 
 test("bytes are counted as they are read", async () => {
   let read = 0;

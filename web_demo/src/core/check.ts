@@ -100,6 +100,17 @@ export async function checkNothingElse(source: BundleSource, manifest: Manifest)
   }
 }
 
+/** Raises parity_lost where the manifest itself says that a component, or the picture, is not what the model draws. */
+export function checkStatedParity({ components, trajectory }: Manifest): void {
+  const refuseLost = (what: string, db: number, said: { passed: boolean; threshold_db: number }): void => {
+    if (said.passed) return;
+    const numbers = `${db.toFixed(1)} dB at export, ${said.threshold_db.toFixed(1)} dB were needed`;
+    throw new LiraError(`the ${what} lost parity: ${numbers}, as the manifest says.`, "parity_lost");
+  };
+  for (const { name, parity } of components) refuseLost(name, parity.psnr_db, parity);
+  if (trajectory) refuseLost("picture", trajectory.image_psnr_db, trajectory);
+}
+
 /** Of a folder that nothing named lies in, the folder alone. */
 function extraPaths(paths: readonly string[], manifest: Manifest): string[] {
   const files = new Set([MANIFEST_NAME, SIGNATURE_NAME, ...filesOf(manifest).map((entry) => entry.path)]);
@@ -122,5 +133,6 @@ export async function checkBundle(source: BundleSource, onBytes: (count: number)
   const open = await readManifest(source);
   for (const entry of filesOf(open.manifest)) await checkFile(source, entry, (piece) => onBytes(piece.length));
   await checkNothingElse(source, open.manifest);
+  checkStatedParity(open.manifest);
   return open;
 }

@@ -1,6 +1,6 @@
 /** A bundle is checked while it is copied into the store; where there is no room, it is used from memory. */
 
-import { checkFile, checkNothingElse, readManifest, type OpenManifest } from "../core/check";
+import { checkFile, checkNothingElse, checkStatedParity, readManifest, type OpenManifest } from "../core/check";
 import { LiraError } from "../core/errors";
 import { MANIFEST_NAME, filesOf, type FileEntry } from "../core/manifest";
 import { MemorySource, type BundleSource } from "../core/source";
@@ -20,6 +20,7 @@ export type OnBytes = (done: number, total: number) => void;
 export async function receive(source: BundleSource, onBytes: OnBytes): Promise<Received> {
   const open = await readManifest(source);
   await checkNothingElse(source, open.manifest);
+  checkStatedParity(open.manifest); // one that states a loss is never kept
   try {
     return { open, source: await copyToStore(source, open, onBytes), kept: true };
   } catch (error) {
