@@ -9,7 +9,7 @@ import click
 from lira_runtime import completion, events
 from lira_runtime.commands import version_option
 from lira_runtime.doctor.disk import check_disk
-from lira_runtime.doctor.export import Export, need_of
+from lira_runtime.doctor.export import ALL, Export, need_of, usual_place
 from lira_runtime.doctor.finding import Finding
 from lira_runtime.doctor.host import check_cache, check_memory, check_processor
 from lira_runtime.doctor.needs import known_presets
@@ -17,7 +17,6 @@ from lira_runtime.doctor.packages import check_environment
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
 
 TARGETS = ("onnx", "coreml", "tflite")
-ALL = "all"
 CHOICE = click.Choice((*TARGETS, ALL))
 
 
@@ -67,7 +66,9 @@ def main(target: str | None, config: str | None, out: Path | None, shell: str | 
     if as_json:
         events.emit(Examined(problems=problems, notices=notices))
     if problems:
-        raise BadInput(f"{problems} of these findings stand in the way; each has a command that mends it.", "not_ready")
+        mended = sum(each.level == "problem" and each.mend is not None for each in found)
+        mends = "each has" if mended == problems else f"{mended} of them have"
+        raise BadInput(f"{problems} of these findings stand in the way; {mends} a command that mends it.", "not_ready")
 
 
 def _asked(target: str | None, config: str | None, out: Path | None) -> Export | None:
@@ -80,8 +81,7 @@ def _asked(target: str | None, config: str | None, out: Path | None) -> Export |
     need = need_of(targets, name)
     if need is None:
         raise BadInput(f"Unknown config '{name}'; choose one of: {', '.join(known_presets())}.")
-    place = out or (Path("build") if target == ALL else Path("build") / f"{name}-{target}")
-    return Export(target, targets, name, place, need)
+    return Export(target, targets, name, out or usual_place(target, name), need)
 
 
 def _findings(target: str | None, export: Export | None) -> Iterator[Finding]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from lira_runtime.doctor.needs import Need, known_need
 
+ALL = "all"
+
 
 @dataclass(frozen=True)
 class Export:
@@ -27,6 +29,11 @@ class Export:
         """A phrase for bytes of what it needs."""
         how = "measured" if self.need.measured else "estimated"
         return f"{self.target} {self.config} needs {gigabytes(amount)} ({how})"
+
+
+def usual_place(target: str, config: str) -> Path:
+    """Where that export writes if nobody says otherwise."""
+    return Path("build") if target == ALL else Path("build") / f"{config}-{target}"
 
 
 def need_of(targets: Sequence[str], config: str) -> Need | None:

@@ -2,10 +2,11 @@
 
 import os
 import shlex
+from dataclasses import replace
 
 from lira_runtime.cache import CACHE_VARIABLE, cache_folder
 from lira_runtime.doctor import machine
-from lira_runtime.doctor.export import Export, gigabytes, need_of
+from lira_runtime.doctor.export import Export, gigabytes, need_of, usual_place
 from lira_runtime.doctor.finding import Finding
 
 VNNI = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
@@ -55,7 +56,9 @@ def _smaller(export: Export, available: int) -> str | None:
     for config in ("base", "small", "tiny", "nano"):
         need = need_of(export.targets, config)
         if need is not None and need.memory <= available:
-            return shlex.join(["lira-export", "--target", export.target, "--config", config])
+            usual = export.out == usual_place(export.target, export.config)
+            out = usual_place(export.target, config) if usual else export.out
+            return replace(export, config=config, out=out, need=need).command()
     return None
 
 

@@ -1,6 +1,6 @@
 import shutil
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pytest
 from event_lines import Record, named, read_events
@@ -28,17 +28,26 @@ def ample(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def doctor(capsys: pytest.CaptureFixture[str]) -> Doctor:
-    """`lira-doctor --json` -> exit code and findings; what it says of the error is held against them."""
+    """`lira-doctor --json` -> exit code and findings; what it says of the error is held against them.
 
-    def run(*words: object) -> tuple[int, list[Record]]:
+    lacking: the checks whose problems no command mends.
+    """
+
+    def run(*words: object, lacking: Collection[str] = ()) -> tuple[int, list[Record]]:
         capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
             main([*map(str, words), "--json"])
-        found = read_events(capsys.readouterr().out)
+        said = capsys.readouterr()
+        found = read_events(said.out)
         findings, (result,) = named(found, "finding"), named(found, "result")
         problems = [each for each in findings if each["level"] == "problem"]
         assert result["problems"] == len(problems) and (found[-1] == result) == (not problems)
-        assert all((each["mend"] is None) == (each["level"] == "ok") for each in findings), findings
+        without = [each for each in findings if each["mend"] is None]
+        assert {each["check"] for each in without if each["level"] != "ok"} == set(lacking), findings
+        assert all(each["mend"] is None for each in findings if each["level"] == "ok"), findings
+        mended = sum(each["mend"] is not None for each in problems)
+        mends = "each has a" if mended == len(problems) else f"{mended} of them have a"
+        assert not problems or f"; {mends} command that mends it" in said.err
         return int(stop.value.code or 0), [each for each in findings if each["level"] != "ok"]
 
     return run

@@ -96,10 +96,15 @@ def test_a_control_group_limits_memory_and_the_mend_is_a_preset_that_fits(
     monkeypatch.setattr(machine, "_CGROUPS", ((str(tmp_path / "limit"), str(tmp_path / "used")),))
     (finding,) = of(doctor(*SMALL, "--out", tmp_path / "out")[1], "memory")
     assert "1.5 GB are free; a control group limits it" in finding["said"]
-    assert finding["mend"] == "lira-export --target onnx --config nano"
+    assert finding["mend"] == f"lira-export --target onnx --config nano --out {tmp_path / 'out'}"
+    (finding,) = of(doctor(*SMALL)[1], "memory")
+    assert finding["mend"] == "lira-export --target onnx --config nano --out build/nano-onnx"
     (tmp_path / "limit").write_text(f"{3 * 10**9}\n")
     (finding,) = of(doctor(*SMALL, "--out", tmp_path / "out")[1], "memory")
-    assert finding["mend"] == "lira-export --target onnx --config tiny", "the largest that fits"
+    assert "--config tiny" in finding["mend"], "the largest that fits"
+    (tmp_path / "used").write_text(f"{3 * 10**9}\n")
+    code, found = doctor(*SMALL, "--out", tmp_path / "out", lacking=("memory",))
+    assert code == 2 and [each["mend"] for each in of(found, "memory")] == [None], "nothing fits"
     (tmp_path / "limit").write_text("max\n")
     assert not of(doctor(*SMALL, "--out", tmp_path / "out")[1], "memory")
     (tmp_path / "limit").write_text(f"{10**12}\n")
@@ -210,6 +215,16 @@ def test_an_output_that_cannot_be_written_is_a_problem_of_its_own(place: str, do
     code, found = doctor(*SMALL, "--out", place)
     (finding,) = of(found, "output")
     assert code == 2 and finding["level"] == "problem" and str(other_disk / "lira" / "out") in finding["mend"]
+
+
+def test_what_no_command_mends_is_said_to_have_none(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk.machine, "roomiest", lambda needed, usual: None)
+    (tmp_path / "meminfo").write_text(MEMINFO.format(available=10**6, swap=0))
+    monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
+    code, found = doctor(*SMALL, "--out", "/proc/out", lacking=("output",))
+    assert code == 2 and [each["check"] for each in found] == ["memory", "output"], "one of the two has a mend"
 
 
 @pytest.mark.parametrize(
