@@ -143,9 +143,9 @@ def validate(manifest: Manifest) -> None:
     """Check what types cannot say: names, paths, resolutions and shapes that agree; raises DamagedBundle."""
     for entry in manifest.files():
         _check_relative(entry.path)
-    paths = [entry.path for entry in manifest.files()]
+    paths = [entry.path.lower() for entry in manifest.files()]  # many file systems know no case
     if len(set(paths)) != len(paths) or {MANIFEST_NAME, SIGNATURE_NAME} & set(paths):
-        raise _inconsistent("the manifest lists one file twice.")
+        raise _inconsistent("the manifest lists one file twice, or two that differ by case alone.")
     folders = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
     if folders & {MANIFEST_NAME, SIGNATURE_NAME, *paths}:
         raise _inconsistent("the manifest lists a file that another one lies in, as in a folder.")

@@ -236,6 +236,11 @@ PATHS: tuple[tuple[str, str | None, str], ...] = (
     ("tokenizer.json", INCONSISTENT, "a file that is named already"),
     ("decoder.onnx.data", INCONSISTENT, "a file of another component"),
     ("golden-denoiser.f32", INCONSISTENT, "a golden output"),
-    ("Tokenizer.json", None, "another file, by its case"),
+    ("Tokenizer.json", INCONSISTENT, "one file with another, where names have no case"),
+    ("Manifest.JSON", INCONSISTENT, "the same, with the manifest itself"),
+    ("manifest.json.SIG", INCONSISTENT, "the same, with the signature"),
+    ("DENOISER.mlpackage/MANIFEST.json", INCONSISTENT, "the same, of a folder"),
+    ("Decoder.onnx/a", INCONSISTENT, "in a file that is named, where names have no case"),
+    ("denoiser.mlpackage/Tokenizer.json", None, "a name of that kind elsewhere"),
 )
 """The path of the denoiser's second file, code, reason."""

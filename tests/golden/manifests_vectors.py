@@ -177,6 +177,9 @@ def contradictions() -> Iterator[Case]:
     lost["components"][0]["parity"].update(psnr_db=20.0, passed=False)
     lost["trajectory"].update(image_psnr_db=20.0, passed=False)
     yield "lost parity, and says so", written(lost), None, "an export may be allowed to"
+    cases = base()
+    cases["tokenizer"]["path"], cases["empty_prompt"]["path"] = "яблоко/É", "ЯБЛОКО/é"
+    yield "two files by the case of another script", written(cases), INCONSISTENT, "names have no case in any script"
     both = base()
     both["tokenizer"]["path"], both["latent"]["scale"] = "../a", 3
     yield "unsafe and contradicting", written(both), PATH, "paths are looked at first"

@@ -83,10 +83,11 @@ export function foldersOf(path: string): string[] {
 
 /** Check what types cannot say: names, paths, resolutions and shapes that agree; raises LiraError. */
 function validate(manifest: Manifest): void {
-  const paths = filesOf(manifest).map((entry) => entry.path);
-  paths.forEach(checkRelative);
+  const entries = filesOf(manifest);
+  for (const { path } of entries) checkRelative(path);
+  const paths = entries.map(({ path }) => path.toLowerCase()); // many file systems know no case
   if (new Set([...paths, MANIFEST_NAME, SIGNATURE_NAME]).size < paths.length + 2) {
-    throw inconsistent("the manifest lists one file twice.");
+    throw inconsistent("the manifest lists one file twice, or two that differ by case alone.");
   }
   const files = new Set([...paths, MANIFEST_NAME, SIGNATURE_NAME]);
   if (paths.some((path) => foldersOf(path).some((folder) => files.has(folder)))) {

@@ -72,10 +72,10 @@ object ManifestFile {
         (data.size - part.size downTo 0).firstOrNull { at -> part.indices.all { data[at + it] == part[it] } } ?: -1
 
     private fun validate(manifest: Manifest) {
-        val paths = manifest.files().map { it.path }
-        paths.forEach(::checkRelative)
+        manifest.files().forEach { checkRelative(it.path) }
+        val paths = manifest.files().map { it.path.lowercase() } // many file systems know no case
         if (paths.toSet().size != paths.size || Manifest.NAME in paths || Manifest.SIGNATURE_NAME in paths) {
-            throw inconsistent("the manifest lists one file twice.")
+            throw inconsistent("the manifest lists one file twice, or two that differ by case alone.")
         }
         val folders = paths.flatMap { path -> generateSequence(File(path).parentFile) { it.parentFile } }.map { it.path }
         if (folders.any { it in paths || it == Manifest.NAME || it == Manifest.SIGNATURE_NAME }) {
