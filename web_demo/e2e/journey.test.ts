@@ -12,6 +12,7 @@ import { psnrDb, readPng, type Picture } from "./png";
 const PROMPT = "a panda right of a pizza on a pink background";
 /** Past the first step, wherever the page is when it is looked at. */
 const MIDWAY = /^Drawing: step ([2-9]|\d\d+) /;
+const STEPS = 4;
 const LONG_MS = 120_000;
 const yard = mkdtempSync(join(tmpdir(), "lira-e2e-"));
 const bundle = join(yard, "bundle");
@@ -74,18 +75,18 @@ test("it becomes isolated by its service worker, and says what comes first", asy
 });
 
 test("a typed prompt becomes a picture, by the keyboard alone, with previews", async () => {
-  await ask("", 8);
+  await ask("", STEPS);
   await page.selectOption("#previews", "2");
   await page.focus("#prompt");
   await page.keyboard.type(PROMPT);
   await page.keyboard.press("Control+Enter");
   await page.locator('#picture[aria-label^="Preview after step"]').waitFor({ timeout: LONG_MS });
-  expect(await said(page, /^Done/, LONG_MS)).toMatch(/^Done: 8 steps with \d+ threads?, [\d.]+ s a step\.$/);
+  expect(await said(page, /^Done/, LONG_MS)).toMatch(/^Done: 4 steps with \d+ threads?, [\d.]+ s a step\.$/);
   expect(await page.locator("#stages tr").count()).toBe(3);
   expect(await page.locator("#model").textContent()).toMatch(/^nano, .* 256 px: .* all checked; kept on this device\.$/);
   first = await downloaded();
   expect(first.side).toBe(256);
-  expect(first.texts).toEqual({ Software: "LiRA", prompt: PROMPT, seed: "7", steps: "8", sampler: "dpm", guidance: "3", bundle: digest });
+  expect(first.texts).toEqual({ Software: "LiRA", prompt: PROMPT, seed: "7", steps: String(STEPS), sampler: "dpm", guidance: "3", bundle: digest });
 });
 
 test("cancelled at any moment, it is ready at once, and draws the same again", async () => {
@@ -98,7 +99,7 @@ test("cancelled at any moment, it is ready at once, and draws the same again", a
   await page.click("#draw");
   await page.click("#cancel"); // before it has begun
   await said(page, /^Cancelled/);
-  await ask(PROMPT, 8);
+  await ask(PROMPT, STEPS);
   await page.click("#draw");
   await said(page, /^Done/, LONG_MS);
   expect(psnrDb((await downloaded()).pixels, first.pixels)).toBe(Infinity);
@@ -120,7 +121,7 @@ test("offline it loads, and draws the same picture", async () => {
   await all.context.setOffline(true);
   await page.reload();
   await said(page, /^Ready/);
-  await ask(PROMPT, 8);
+  await ask(PROMPT, STEPS);
   await page.click("#draw");
   await said(page, /^Done/, LONG_MS);
   expect(psnrDb((await downloaded()).pixels, first.pixels)).toBe(Infinity);
@@ -216,7 +217,7 @@ test("without room it works from memory, and says so; removed, it is gone", asyn
   await page.click("#load");
   await said(page, /^Ready/);
   expect(await page.locator("#model").textContent()).toMatch(/in memory until this page is closed\.$/);
-  await ask(PROMPT, 8);
+  await ask(PROMPT, STEPS);
   await page.click("#draw");
   await said(page, /^Done/, LONG_MS);
   expect(psnrDb((await downloaded()).pixels, first.pixels)).toBe(Infinity);

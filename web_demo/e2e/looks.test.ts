@@ -20,6 +20,7 @@ beforeAll(async () => {
   site = await serve(BUNDLE);
   all = await visit(site.address);
   await all.page.fill("#prompt", "a panda right of a pizza on a pink background");
+  await all.page.locator("#steps").evaluate((steps: HTMLInputElement, value) => (steps.value = value), SHOTS ? "20" : "2");
   await all.page.click("#draw");
   await said(all.page, /^Done/, 170_000);
 }, 240_000);
