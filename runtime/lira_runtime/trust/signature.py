@@ -1,7 +1,6 @@
 """Ed25519 signatures of manifests, which name every other file by its SHA-256."""
 
 import base64
-import binascii
 import contextlib
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from lira_runtime.errors import BadInput
 from lira_runtime.files import SIGNATURE_NAME, atomic_write
+from lira_runtime.trust.signed import decoded
 
 MOST_BYTES = 1 << 16
 """Of a key's file that are read."""
@@ -80,17 +80,15 @@ def sign(manifest: bytes, key: Ed25519PrivateKey, directory: Path) -> Path:
 
 
 def is_signed_by(key: Ed25519PublicKey, signature: bytes, manifest: bytes) -> bool:
-    """Whether a signature file's content fits a manifest's bytes and a key.
-
-    It must be written as base64 is, with at most one newline after it: decoders leave some bits unread, and a file in
-    which one of those has changed has changed.
-    """
-    try:
-        decoded = base64.b64decode(signature.removesuffix(b"\n"), validate=True)
-        key.verify(decoded, manifest)
-    except (binascii.Error, InvalidSignature, ValueError):
+    """Whether a signature file's content fits a manifest's bytes and a key."""
+    given = decoded(signature)
+    if given is None:
         return False
-    return base64.b64encode(decoded) == signature.removesuffix(b"\n")
+    try:
+        key.verify(given, manifest)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _read(path: Path) -> bytes:

@@ -1,5 +1,6 @@
 """Whether a bundle's manifest carries the signature of a key, where one is named or asked for."""
 
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,7 @@ from lira_runtime.errors import BadInput
 from lira_runtime.files import MANIFEST_NAME, SIGNATURE_NAME
 from lira_runtime.trust.check import Check
 
+SIGNATURE_BYTES = 64
 MOST_BYTES = 1 << 16
 """Of a signature's file that are read."""
 INSTALL = "cryptography is not installed, which checks signatures: pip install '.[sign]' -c constraints.txt."
@@ -41,14 +43,30 @@ def check_signature(directory: Path, manifest: bytes, demand: Demand) -> Check:
         if demand.made:
             return _failed("unsigned", "the bundle is not signed.")
         return Check("signature", SIGNATURE_NAME, "not_checked", "unsigned", "the bundle is not signed.")
+    with open(path, "rb") as file:
+        signature = file.read(MOST_BYTES)
+    if decoded(signature) is None:
+        return _failed("wrong_signature", f"it does not hold {SIGNATURE_BYTES} bytes in base64.")
     if demand.public_key is None:
         said = "the bundle is signed; --public-key FILE says by whom it should be."
         return Check("signature", SIGNATURE_NAME, "not_checked", "no_key", said)
-    with open(path, "rb") as file:
-        signature = file.read(MOST_BYTES)
     if not key_module().is_signed_by(key, signature, manifest):
         return _failed("wrong_signature", f"it is not that of {demand.public_key} for this {MANIFEST_NAME}.")
     return Check("signature", SIGNATURE_NAME, said=f"by {demand.public_key}.")
+
+
+def decoded(signature: bytes) -> bytes | None:
+    """The Ed25519 signature that a file's content holds; None where it has not the form of one.
+
+    It must be written as base64 is, with at most one newline after it: decoders leave some bits unread, and a file in
+    which one of those has changed has changed.
+    """
+    written = signature.removesuffix(b"\n")
+    try:
+        found = base64.b64decode(written, validate=True)
+    except ValueError:
+        return None
+    return found if len(found) == SIGNATURE_BYTES and base64.b64encode(found) == written else None
 
 
 def _failed(code: Code, said: str) -> Check:

@@ -165,6 +165,18 @@ def test_another_key_a_changed_manifest_and_garbage_are_found(
     assert failures(verify(signed, "--public-key", keys[1])[1]) == wrong
 
 
+@pytest.mark.parametrize("content", [b"", b"AAAA\n", b"\xff" * 88, base64.b64encode(bytes(65)), b"A" * 85 + b"B=="])
+def test_what_has_not_the_form_of_a_signature_is_found_without_a_key(
+    toy_bundle: Path, verify: Verify, content: bytes
+) -> None:
+    (toy_bundle / SIGNATURE).write_bytes(base64.b64encode(bytes(64)) + b"\n")
+    assert verify(toy_bundle)[0] == 0, "whose it is only a key tells"
+    (toy_bundle / SIGNATURE).write_bytes(content)
+    for flags in ([], ["--require-signature"]):
+        code, checks, _ = verify(toy_bundle, *flags)
+        assert code == 5 and failures(checks) == [("signature", SIGNATURE, "wrong_signature")]
+
+
 def test_any_flipped_bit_of_a_signatures_file_is_found(signed: Path, keys: tuple[Path, Path]) -> None:
     """Also those of the last digit and of the newline that no decoder reads."""
     key, manifest, whole = (
