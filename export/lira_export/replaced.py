@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lira_runtime.errors import BadInput
-from lira_runtime.files import MANIFEST_NAME, SIGNATURE_NAME, check_replaceable_directory
+from lira_runtime.files import MANIFEST_NAME, SIGNATURE_NAME, check_replaceable_directory, check_unicode_name
 
 
 def check_replaceable(goal: Path, overwrite: bool) -> None:
@@ -16,6 +16,7 @@ def check_replaceable(goal: Path, overwrite: bool) -> None:
     for folder in goal.parents:
         if _record(folder) is not None:
             raise BadInput(f"{goal} lies in the bundle {folder}; choose a place outside of it.")
+    check_unicode_name(goal)
     check_replaceable_directory(goal, overwrite)
     if not (goal / MANIFEST_NAME).is_file():
         return

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lira_runtime import manifest as manifest_module
 from lira_runtime.errors import BadInput, DamagedBundle
+from lira_runtime.files import check_unicode_name
 from lira_runtime.interface import COMPONENTS
 from lira_runtime.manifest import Component, FileEntry, Graph, Manifest, TensorFile
 from lira_runtime.trust.files import file_fault, read_hash
@@ -40,6 +41,7 @@ class Bundle:
             raise BadInput(f"there is no bundle at {path}.", "no_bundle")
         if not path.is_dir():
             raise BadInput(f"{path} is not a bundle: a bundle is a directory.", "no_bundle")
+        check_unicode_name(path)
         data = manifest_module.read(path)
         manifest = manifest_module.parse(data)
         digest = hashlib.sha256(data).hexdigest()

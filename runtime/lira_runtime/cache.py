@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from lira_runtime.errors import BadInput
+from lira_runtime.files import check_unicode_name
 
 CACHE_VARIABLE = "LIRA_CACHE"
 _ENTRY = re.compile("[0-9a-f]{16}-[0-9a-f]{16}")
@@ -22,13 +23,14 @@ def cache_folder() -> Path:
 def make_cache_folder() -> Path:
     """The folder, made where it is not there: for its owner's eyes alone, since engines open what lies in it.
 
-    Raises BadInput where another user could exchange what lies in it, or the user has no home, OSError where it cannot
-    be made.
+    Raises BadInput where another user could exchange what lies in it, its name is no Unicode, or the user has no home,
+    OSError where it cannot be made.
     """
     try:
         folder = cache_folder()
     except RuntimeError as error:
         raise BadInput(f"this user has no home, so there is no cache folder; name one by {CACHE_VARIABLE}.") from error
+    check_unicode_name(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
     exchangeable = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX

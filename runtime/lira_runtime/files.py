@@ -122,6 +122,14 @@ def check_writable_folder(folder: Path) -> None:
         raise BadInput(f"the folder {folder} cannot be written to: {reason}.", "not_writable") from error
 
 
+def check_unicode_name(folder: Path) -> None:
+    """Raise BadInput where engines could not open what lies in `folder`: its path, as it was given, is no Unicode."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(f"the name {folder} is no UTF-8, and engines open no other; rename it.") from error
+
+
 def check_png_name(goal: Path) -> None:
     """Raise BadInput where a name says another format of pictures than PNG, which is what is written."""
     if goal.suffix.lower() in OTHER_PICTURES:

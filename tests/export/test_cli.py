@@ -1,5 +1,6 @@
 """`lira-export` as a user types it: what it refuses, and that nothing is left behind."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,11 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(target: str, 
     code, _, err = run_export("--target", target, "--config", "small", "--out", "/proc/bundle")
     assert code == 2 and is_one_sentence(err, "the folder /proc cannot be written to"), err
     assert time.process_time() - start < 1
+
+
+def test_a_place_that_no_engine_can_open_is_refused_before_the_work(tmp_path: Path, run_export: Run) -> None:
+    code, _, err = run_export(*SMALL, "--out", str(tmp_path / os.fsdecode(b"b\xff") / "bundle"))
+    assert code == 2 and "is no UTF-8" in err and not list(tmp_path.iterdir())
 
 
 def test_a_folder_in_use_is_refused_and_kept(tmp_path: Path, run_export: Run) -> None:

@@ -1,3 +1,5 @@
+import os
+import sys
 from pathlib import Path
 
 import msgspec
@@ -5,10 +7,12 @@ import numpy as np
 import pytest
 from toy_bundle import write_toy_bundle
 
+from lira_runtime import cli as generate_cli
 from lira_runtime import manifest as m
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput, DamagedBundle
 from lira_runtime.files import sha256_of
+from lira_runtime.trust import cli as verify_cli
 
 
 def test_an_untouched_bundle_opens(toy_bundle: Path) -> None:
@@ -32,6 +36,25 @@ def test_each_resolution_has_its_graph_and_the_first_is_the_default(tmp_path: Pa
             bundle.graph("denoiser", wrong)
         with pytest.raises(BadInput, match=f"draws at 32, 16 px, not at {wrong}"):
             bundle.resolution(wrong)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_folder_that_no_engine_can_open_is_bad_input_and_a_way_there_that_is_unicode_is_taken(
+    toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = toy_bundle.rename(tmp_path / os.fsdecode(b"b\xff"))
+    with pytest.raises(BadInput, match="is no UTF-8"):
+        Bundle.open(named)
+    for main in (verify_cli.main, generate_cli.main):
+        with pytest.raises(SystemExit) as stop:
+            main([str(named), *(["a cat", "--out", str(tmp_path / "a.png")] if main is generate_cli.main else [])])
+        assert stop.value.code == 2
+    monkeypatch.chdir(named)
+    with pytest.raises(SystemExit) as stop:
+        verify_cli.main(["."])
+    assert stop.value.code == 0
+    (tmp_path / "näme").symlink_to(named)
+    assert Bundle.open(tmp_path / "näme").digest
 
 
 def test_a_missing_bundle_is_bad_input(tmp_path: Path) -> None:

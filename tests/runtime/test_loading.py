@@ -294,6 +294,15 @@ def test_a_cache_folder_in_which_others_can_exchange_entries_is_refused(
     assert list(cache.iterdir()) == []
 
 
+@linux_only
+def test_a_cache_folder_that_no_engine_can_open_is_refused(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / os.fsdecode(b"c\xff")))
+    with pytest.raises(BadInput, match="is no UTF-8"):
+        load_graph(chain(tmp_path / "chain.onnx"), MAPPED)
+
+
 def test_what_another_user_says_was_read_is_not_believed(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from lira_runtime import events
 from lira_runtime.commands import version_option
 from lira_runtime.completion import complete_bundle
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, DamagedBundle, cli_guard
+from lira_runtime.files import check_unicode_name
 from lira_runtime.say import say
 from lira_runtime.trust.check import Check
 from lira_runtime.trust.signed import Demand
@@ -52,6 +53,7 @@ def main(
     """Check the bundle in the directory BUNDLE: every file, every graph, and on request what it computes."""
     if not bundle_path.is_dir():
         raise BadInput(f"there is no bundle at {bundle_path}: a bundle is a directory.", "no_bundle")
+    check_unicode_name(bundle_path)
     asked, checks = Asked(deep, checkpoint, Demand(public_key, require_signature)), list[Check]()
     for check in verify(bundle_path, asked):
         checks.append(check)
