@@ -13,6 +13,7 @@ from lira_runtime.commands import version_option
 from lira_runtime.completion import complete_bundle
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
 from lira_runtime.files import atomic_write, check_png_name, check_writable_file
+from lira_runtime.group import Group
 from lira_runtime.progress import Progress
 from lira_runtime.sampler import MAX_GUIDANCE, MAX_STEPS
 from lira_runtime.say import say
@@ -32,12 +33,12 @@ OBEYS, DISOBEYS = "black", "firebrick"
 json_option = click.option("--json", "as_json", is_flag=True, help=events.JSON_HELP)
 
 
-class DefaultCommand(click.Group):
+class DefaultCommand(Group):
     """A group whose first command is meant where none is named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command's name in front."""
-        if not args or args[0] not in (*self.commands, "-h", "--help", "--version"):
+        if "--version" not in args and (not args or args[0] not in (*self.commands, "-h", "--help")):
             args = [next(iter(self.commands)), *args]
         return super().parse_args(ctx, args)
 

@@ -15,6 +15,7 @@ from lira_runtime import events
 from lira_runtime.commands import version_option
 from lira_runtime.completion import complete_names
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
+from lira_runtime.group import Group
 
 if TYPE_CHECKING:
     from lira.training.recipe import AnyRecipe
@@ -103,7 +104,7 @@ def _say_done(out: Path) -> None:
         events.emit(Trained(out=str(out)))
 
 
-@click.group(epilog=EXIT_CODES_HELP, no_args_is_help=False)
+@click.group(cls=Group, epilog=EXIT_CODES_HELP, no_args_is_help=False)
 @version_option("lira-train")
 def command() -> None:
     """Train the parts of LiRA; every run can be stopped at any time and resumed."""

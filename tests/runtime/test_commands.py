@@ -78,11 +78,14 @@ def test_a_package_of_the_runtime_that_is_missing_is_named_with_what_installs_it
             assert not done.stdout
 
 
-def test_a_version_is_an_event_too(path: str) -> None:
-    command = ["lira-sign", "--version", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, "PATH": path})
+@pytest.mark.parametrize("flags", [["--version", "--json"], ["--json", "--version"]])
+@pytest.mark.parametrize(
+    ("name", "tool"), [("lira-sign", "cryptography"), ("lira-eval", "torch"), ("lira-train", "torch")]
+)
+def test_a_version_is_an_event_too(name: str, tool: str, flags: list[str], path: str) -> None:
+    done = subprocess.run([name, *flags], capture_output=True, text=True, env={**ENVIRONMENT, "PATH": path})
     (told,) = read_events(done.stdout)
-    assert told["command"] == "lira-sign" and told["tools"]["cryptography"] == version("cryptography")
+    assert told["command"] == name and told["tools"][tool] == version(tool) and not done.returncode
 
 
 def complete(path: str, folder: Path, *words: str) -> list[str]:
