@@ -15,6 +15,7 @@ from lira_runtime.doctor.host import check_cache, check_memory, check_processor
 from lira_runtime.doctor.needs import known_presets
 from lira_runtime.doctor.packages import check_environment
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, cli_guard
+from lira_runtime.say import escaped
 
 TARGETS = ("onnx", "coreml", "tflite")
 CHOICE = click.Choice((*TARGETS, ALL))
@@ -61,7 +62,7 @@ def main(target: str | None, config: str | None, out: Path | None, shell: str | 
         if as_json:
             events.emit(Found(check=finding.check, level=finding.level, said=finding.said, mend=finding.mend))
         else:
-            click.echo("\n".join(finding.lines()))
+            click.echo("\n".join(map(escaped, finding.lines())))  # whole: half a command is none to paste
     problems, notices = (sum(each.level == level for each in found) for level in ("problem", "notice"))
     if as_json:
         events.emit(Examined(problems=problems, notices=notices))

@@ -13,7 +13,9 @@ import pytest
 from filelock import FileLock
 
 from lira_runtime.doctor import disk, machine
+from lira_runtime.doctor.cli import main
 from lira_runtime.doctor.export import need_of
+from lira_runtime.doctor.finding import Finding
 from lira_runtime.doctor.host import check_processor
 from lira_runtime.doctor.needs import known_needs
 
@@ -264,6 +266,19 @@ def test_an_arm_processor_is_told_by_what_makes_int8_fast_and_needs_no_mend(
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     found = check_processor(None)
     assert (found.level, found.mend) == ("ok", None) and said in found.said
+
+
+def test_a_long_name_is_printed_whole_and_harmlessly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half a command must not be pasted."""
+    long = "\x1b[2J" + "long/" * 400
+    found = Finding(check="cache", level="notice", said=long, mend=f"rm -r -- {long}")
+    monkeypatch.setattr("lira_runtime.doctor.cli.check_cache", lambda: found)
+    with pytest.raises(SystemExit):
+        main([])
+    *_, said, mend = capsys.readouterr().out.splitlines()
+    assert mend.endswith(f"mend: rm -r -- \\x1b[2J{'long/' * 400}") and said.endswith(f"\\x1b[2J{'long/' * 400}")
 
 
 def test_a_cache_that_cannot_be_written_is_a_notice_and_the_mend_is_a_folder_that_can(
