@@ -72,7 +72,8 @@ def load_module(module: nn.Module, path: str | os.PathLike[str]) -> dict[str, st
     tensors, metadata = load_tensors(path)
     for name in [name.removesuffix(ROW_SCALE) for name in tensors if name.endswith(ROW_SCALE)]:
         scale, rows = tensors.pop(name + ROW_SCALE), tensors.get(name)
-        if rows is None or rows.ndim != 2 or scale.shape != rows.shape[:1]:
+        fit = rows is not None and rows.ndim == 2 and scale.shape == rows.shape[:1]
+        if rows is None or not fit or rows.dtype != torch.int8 or not scale.is_floating_point():
             raise BadInput(f"{path} is damaged: the scales of {name} do not match its rows.", "weights_unreadable")
         tensors[name] = rows.float() * scale[:, None]
     fill_module(module, tensors, str(path))
@@ -113,10 +114,17 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def not_a_file(path: Path) -> str:
+    """In brackets, what lies at a path at which weights should be and is no file; empty where nothing does."""
+    if path.is_dir():
+        return " (a folder lies there)"
+    return " (no ordinary file lies there)" if os.path.lexists(path) and not path.is_file() else ""
+
+
 @contextlib.contextmanager
 def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
     if not Path(path).is_file():
-        raise BadInput(f"No weights at {path}.", "weights_missing")
+        raise BadInput(f"No weights at {path}{not_a_file(Path(path))}.", "weights_missing")
     try:
         with safe_open(path, framework="pt") as file:
             yield file

@@ -10,7 +10,7 @@ import msgspec
 import torch
 from torch import nn
 
-from lira.checkpoint import load_module, read_metadata, weights_digest
+from lira.checkpoint import load_module, not_a_file, read_metadata, weights_digest
 from lira.decoder import TinyDecoder
 from lira.encoders import ENCODER_FILE, load_image_encoder
 from lira.fitting import fill_denoiser
@@ -189,7 +189,8 @@ def _stored_names(folder: Path) -> dict[str, str]:
     if TEXT_FILE in missing and (folder / TEXT_FOLDER).is_dir():
         missing.remove(TEXT_FILE)
     if missing:
-        raise BadInput(f"The checkpoint {folder} lacks {', '.join(missing)}{_pickles(folder)}.", "weights_missing")
+        named = ", ".join(name + not_a_file(paths[name]) for name in missing)
+        raise BadInput(f"The checkpoint {folder} lacks {named}{_pickles(folder)}.", "weights_missing")
     present = [path for path in paths.values() if path.is_file()]
     return {key: value for path in present for key, value in read_metadata(path).items()}
 

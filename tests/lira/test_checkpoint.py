@@ -1,6 +1,7 @@
 """Weights on disk: what is written comes back, and every misfit is one sentence that names its cause."""
 
 import json
+import os
 import resource
 import struct
 from pathlib import Path
@@ -47,15 +48,26 @@ def test_a_matrix_stored_as_int8_rows_is_within_half_a_step_of_each_row(tmp_path
 
 def test_scales_that_do_not_match_their_rows_are_named(tmp_path: Path) -> None:
     rows = {"weight": torch.zeros(2, 3, dtype=torch.int8), "bias": torch.zeros(2)}
-    for scale in (torch.ones(3), torch.ones(2, 3), torch.tensor(1.0)):
-        save_tensors(tmp_path / "rows.safetensors", {**rows, "weight.row_scale": scale})
+    wrong = [{"weight.row_scale": scale} for scale in (torch.ones(3), torch.ones(2, 3), torch.tensor(1.0))]
+    wrong += [{"weight.row_scale": torch.ones(2, dtype=dtype)} for dtype in (torch.bool, torch.int64)]
+    wrong += [{"weight": torch.zeros(2, 3, dtype=dtype)} for dtype in (torch.float32, torch.bool, torch.uint8)]
+    for change in wrong:
+        save_tensors(tmp_path / "rows.safetensors", {**rows, "weight.row_scale": torch.ones(2), **change})
         with pytest.raises(BadInput, match="scales of weight"):
             load_module(nn.Linear(3, 2), tmp_path / "rows.safetensors")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="No weights at"):
-        load_tensors(tmp_path / "none.safetensors")
+    path = tmp_path / "none.safetensors"
+    with pytest.raises(BadInput, match=r"No weights at .*none\.safetensors\.$"):
+        load_tensors(path)
+    path.mkdir()
+    with pytest.raises(BadInput, match=r"No weights at .* \(a folder lies there\)\.$"):
+        load_tensors(path)
+    path.rmdir()
+    os.mkfifo(path)  # nobody writes to it: to open it would wait for ever
+    with pytest.raises(BadInput, match=r"No weights at .* \(no ordinary file lies there\)\.$"):
+        load_tensors(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickled", b"\xff" * 64])

@@ -124,9 +124,10 @@ def test_a_tensor_that_does_not_fit_is_named(what: str, checkpoint: Path, tmp_pa
 
 def test_a_pickle_is_not_read_and_named_where_it_lies_in_the_place_of_weights(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "decoder.safetensors").symlink_to(checkpoint / "decoder.safetensors")
+    (tmp_path / "denoiser.safetensors").mkdir()
     torch.save({}, tmp_path / "model.pt")
     parts = (
-        "lacks denoiser.safetensors, text_encoder.safetensors",
+        "lacks denoiser.safetensors (a folder lies there), text_encoder.safetensors",
         "model.pt is a pickle, and only safetensors is read",
     )
     refused(lambda: load(tmp_path), "weights_missing", *parts)
