@@ -14,7 +14,7 @@ PORT ?= 8080
 PACKAGES := lira export/lira_export runtime/lira_runtime
 CODE := $(PACKAGES) tests benchmarks train.py test_lira.py
 
-.PHONY: demo test test-slow test-base campaign budget budget-tiny lint format bench schema tested baseline clean \
+.PHONY: demo test test-slow test-base test-android campaign budget budget-tiny lint format bench schema tested baseline clean \
 	demo-web web test-web web-serve web-tests
 
 demo: $(STAMP)
@@ -43,6 +43,11 @@ test-base: $(STAMP) $(BASE_STAMP)
 	rm -rf build/toy-bundle
 	$(BIN)/python tests/runtime/toy_bundle.py build/toy-bundle
 	$(BASE_BIN)/lira-generate build/toy-bundle "a red apple" --out build/toy.png --steps 4
+
+# The Android demo's core and app on the JVM, with Maven Central alone (docs/apps.md). The demo bundle is exported where it is missing.
+test-android:
+	@if command -v mvn >/dev/null; then $(MAKE) --no-print-directory $(NANO) && mvn -B -q -f android_demo verify; \
+	else echo "test-android: mvn is not installed, so the Android demo was not tested"; fi
 
 # Hostile input by the thousand and deaths at every moment (docs/trust.md): an hour or two, and one table. A part of it:
 # make campaign CAMPAIGN="--only kills --scale 0.1 --seed 7".

@@ -1,0 +1,93 @@
+package lira.app
+
+import java.io.File
+import java.io.IOException
+import java.io.InputStream
+import lira.core.Cancelled
+import lira.core.DamagedBundle
+import org.junit.Assert.assertArrayEquals
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertThrows
+import org.junit.Before
+import org.junit.Rule
+import org.junit.Test
+import org.junit.rules.TemporaryFolder
+
+class BundleStoreTest {
+    @get:Rule
+    val temporary = TemporaryFolder()
+    private lateinit var store: BundleStore
+    private lateinit var good: Source
+
+    @Before
+    fun open() {
+        good = sourceOf(demoBundle())
+        store = BundleStore(temporary.root)
+    }
+
+    private fun with(name: String, bytes: (ByteArray) -> ByteArray) =
+        Source(good.files + (name to { bytes(good.files.getValue(name)().readBytes()).inputStream() as InputStream }))
+
+    private fun codeOf(source: Source): String = ErrorCodes.of(assertThrows(Exception::class.java) { store.take(source) { _, _ -> } })
+
+    private fun assertWhole() {
+        store.open()!!
+        for ((name, open) in good.files) assertArrayEquals(open().readBytes(), File(store.folder, name).readBytes())
+        assertEquals(listOf("bundle"), temporary.root.list()!!.toList())
+    }
+
+    @Test
+    fun `a whole bundle is taken and tells its progress`() {
+        assertNull(store.open())
+        var last = 0L to 0L
+        store.take(good) { done, total -> last = done to total }
+        assertEquals(last.first, last.second)
+        assertWhole()
+        store.take(good) { _, _ -> } // and again, in the place of itself
+        assertWhole()
+    }
+
+    @Test
+    fun `a bad bundle is refused with its code and the old one stays`() {
+        store.take(good) { _, _ -> }
+        val flipped = with("denoiser.onnx.data") { it.also { bytes -> bytes[99] = (bytes[99] + 1).toByte() } }
+        val newer = with("manifest.json") { String(it).replace("\"format_version\": 5", "\"format_version\": 6").toByteArray() }
+        assertEquals("wrong_sha256", codeOf(flipped))
+        assertEquals("wrong_size", codeOf(with("decoder.onnx") { it.copyOf(it.size - 1) }))
+        assertEquals("wrong_size", codeOf(with("decoder.onnx") { it + 0 }))
+        assertEquals("missing", codeOf(Source(good.files - "tokenizer.json")))
+        assertEquals("extra", codeOf(Source(good.files + ("notes.txt" to { "".byteInputStream() as InputStream }))))
+        assertEquals("manifest_version", codeOf(newer))
+        assertEquals("manifest_missing", codeOf(Source(good.files - "manifest.json")))
+        assertEquals("manifest_missing", codeOf(Source(emptyMap())))
+        assertEquals("manifest_unreadable", codeOf(with("manifest.json") { "{".toByteArray() }))
+        assertEquals("manifest_checksum", codeOf(with("manifest.json") { String(it).replace("\"demo\"", "\"seed\"").toByteArray() }))
+        assertWhole()
+    }
+
+    @Test
+    fun `a disk that fills up and a copy that is cancelled leave the old bundle and nothing beside it`() {
+        store.take(good) { _, _ -> }
+        val full = with("denoiser.onnx") { throw IOException("write failed: ENOSPC (No space left on device)") }
+        assertEquals("disk_full", codeOf(full))
+        assertThrows(Cancelled::class.java) { store.take(good) { done, _ -> if (done > 5_000_000) throw Cancelled() } }
+        assertWhole()
+    }
+
+    @Test
+    fun `a process that ended in the middle of a swap leaves a bundle that is found`() {
+        store.take(good) { _, _ -> }
+        store.folder.renameTo(File(temporary.root, "bundle.old"))
+        File(temporary.root, "bundle.part").mkdir()
+        BundleStore(temporary.root).mend()
+        assertWhole()
+    }
+
+    @Test
+    fun `a bundle that was damaged in place is refused when it is opened`() {
+        store.take(good) { _, _ -> }
+        File(store.folder, "decoder.onnx").appendText("x")
+        assertEquals("wrong_size", assertThrows(DamagedBundle::class.java) { store.open() }.code)
+    }
+}

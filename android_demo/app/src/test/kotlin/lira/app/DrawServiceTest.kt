@@ -1,0 +1,162 @@
+package lira.app
+
+import android.graphics.BitmapFactory
+import android.os.Bundle
+import android.os.Handler
+import android.os.Looper
+import android.os.Message
+import android.os.Messenger
+import java.util.concurrent.CountDownLatch
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNotNull
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.Robolectric
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.android.controller.ServiceController
+
+@RunWith(RobolectricTestRunner::class)
+class DrawServiceTest {
+    private val app = RuntimeEnvironment.getApplication() as TestApp
+    private val journal = Journal(app.filesDir)
+    private val heard = ArrayList<Record>()
+    private val previews = ArrayList<Bundle>()
+    private val inbox = Messenger(
+        Handler(Looper.getMainLooper()) { message ->
+            heard += Record.of(message.data)
+            if (message.data.containsKey(DrawService.PREVIEW)) previews += Bundle(message.data)
+            true
+        },
+    )
+    private val wish = Wish("a red apple", seed = 7, steps = 6, guidance = 4.0)
+
+    @Before
+    fun bundle() {
+        app.store.take(sourceOf(demoBundle())) { _, _ -> }
+    }
+
+    private fun service(): ServiceController<DrawService> = Robolectric.buildService(DrawService::class.java).create()
+
+    private fun ServiceController<DrawService>.listen(): Messenger {
+        val messenger = Messenger(get().onBind(android.content.Intent()))
+        messenger.send(Message.obtain(null, DrawService.WHAT_LISTEN).apply { replyTo = inbox })
+        return messenger
+    }
+
+    private fun ServiceController<DrawService>.draw(wish: Wish) = also { get().onStartCommand(DrawService.intent(app, wish), 0, 1) }
+
+    private fun waitFor(status: Status) = waitUntil("$status; heard ${heard.lastOrNull()}") { heard.lastOrNull()?.status == status }
+
+    @Test
+    fun `a drawing tells stages and steps with previews and leaves a picture and a journal`() {
+        app.scripted = FakeBackend()
+        val service = service().draw(wish)
+        service.listen()
+        waitFor(Status.DONE)
+        assertEquals((1..6).toList(), heard.filter { it.stage == "denoiser" && it.total == 6 }.map { it.step }.distinct())
+        assertEquals(listOf("text_encoder", "denoiser", "decoder"), heard.last().figures.map { it.stage })
+        assertEquals(32 * 32, previews.last().getIntArray(DrawService.PREVIEW)!!.size)
+        assertEquals(heard.last(), journal.read())
+        assertEquals(256, BitmapFactory.decodeFile(journal.picture.path).width)
+        assertTrue(shadowOf(service.get()).isStoppedBySelf)
+        assertTrue(shadowOf(service.get()).isForegroundStopped)
+    }
+
+    @Test
+    fun `low memory reaches the engine and draws no previews`() {
+        app.scripted = FakeBackend()
+        service().draw(wish.copy(lowMemory = true)).listen()
+        waitFor(Status.DONE)
+        assertTrue(app.settings!!.lowMemory)
+        assertEquals(0, previews.size)
+    }
+
+    @Test
+    fun `no memory says which stage before it is loaded`() {
+        app.scripted = FakeBackend()
+        app.available = 21_000_000 // the text encoder takes 20 MB, the denoiser 36
+        service().draw(wish).listen()
+        waitFor(Status.FAILED)
+        assertEquals("out_of_memory" to "denoiser", heard.last().code to heard.last().stage)
+        assertEquals(heard.last(), journal.read())
+    }
+
+    @Test
+    fun `memory that runs out in a run says which stage`() {
+        app.scripted = FakeBackend { if (it == "decoder.onnx") throw OutOfMemoryError() }
+        service().draw(wish).listen()
+        waitFor(Status.FAILED)
+        assertEquals("out_of_memory" to "decoder", heard.last().code to heard.last().stage)
+    }
+
+    @Test
+    fun `a cancelled drawing keeps the last picture`() {
+        app.scripted = FakeBackend()
+        service().draw(wish).listen()
+        waitFor(Status.DONE)
+        val before = journal.picture.readBytes()
+        heard.clear()
+        val reached = CountDownLatch(1)
+        val go = CountDownLatch(1)
+        app.scripted = FakeBackend {
+            reached.countDown()
+            go.await()
+        }
+        val messenger = service().draw(wish.copy(seed = 8)).listen()
+        reached.await()
+        messenger.send(Message.obtain(null, DrawService.WHAT_CANCEL))
+        waitUntil("the engine is told to stop") { (app.scripted as FakeBackend).stopped }
+        go.countDown()
+        waitFor(Status.CANCELLED)
+        assertTrue(before.contentEquals(journal.picture.readBytes()))
+        assertFalse(app.filesDir.resolve("picture.png.part").exists())
+    }
+
+    @Test
+    fun `a drawing whose process was killed is told as such by the next process`() {
+        journal.write(Record(Status.RUNNING, wish, stage = "denoiser", step = 3, total = 6))
+        service().listen()
+        waitFor(Status.KILLED)
+        assertEquals("denoiser" to wish, heard.last().stage to heard.last().wish)
+        assertEquals(Status.KILLED, journal.read().status)
+    }
+
+    @Test
+    fun `a prompt of 10,000 characters is refused with what it would lose and then its beginning is drawn`() {
+        app.scripted = FakeBackend()
+        val long = wish.copy(prompt = "apple ".repeat(1_666) + "last", steps = 1)
+        service().draw(long).listen()
+        waitFor(Status.FAILED)
+        assertEquals(ErrorCodes.TOO_LONG, heard.last().code)
+        assertTrue(heard.last().dropped.endsWith("last"))
+        assertEquals(long.prompt, journal.read().wish.prompt)
+        service().draw(long.copy(cut = true)).listen()
+        waitFor(Status.DONE)
+    }
+
+    @Test
+    fun `a second wish does not disturb the first`() {
+        val go = CountDownLatch(1)
+        app.scripted = FakeBackend { go.await() }
+        val service = service().draw(wish)
+        service.draw(wish.copy(prompt = "another")).listen()
+        go.countDown()
+        waitFor(Status.DONE)
+        assertEquals(wish, heard.last().wish)
+    }
+
+    @Test
+    fun `the real engine draws the demo`() {
+        service().draw(wish).listen()
+        waitFor(Status.DONE)
+        val picture = BitmapFactory.decodeFile(journal.picture.path)
+        assertNotNull(picture)
+        val colours = IntArray(256 * 256).also { picture.getPixels(it, 0, 256, 0, 0, 256, 256) }.toSet()
+        assertTrue("${colours.size} colours", colours.size > 1_000)
+    }
+}

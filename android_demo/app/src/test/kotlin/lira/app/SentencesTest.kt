@@ -1,0 +1,52 @@
+package lira.app
+
+import android.content.Context
+import java.io.File
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+
+@RunWith(RobolectricTestRunner::class)
+class SentencesTest {
+    private val context: Context = RuntimeEnvironment.getApplication()
+    private val sentences = Sentences(context.resources)
+
+    @Test
+    fun `every stable code of a bundle has one sentence of its own`() {
+        val codes = codesOf("MEMORY", "NUMBERS", "DAMAGED")
+        assertTrue(codes.size >= 25)
+        assertEquals(emptySet<String>(), codes - Sentences.SENTENCES.keys)
+        val said = codes.map { context.getString(Sentences.SENTENCES.getValue(it), "x") }
+        assertEquals(codes.size, said.toSet().size)
+        for (sentence in said) assertTrue(sentence, sentence.endsWith(".") && sentence.count { it == '.' } <= 2)
+    }
+
+    /** Codes as runtime/lira_runtime/codes.py has them: the keys of these tables. */
+    private fun codesOf(vararg tables: String): Set<String> {
+        val text = File(System.getProperty("lira.golden"), "../../runtime/lira_runtime/codes.py").readText()
+        return tables.flatMap { table ->
+            val body = text.substringAfter("\n$table: Mapping").substringBefore("\n}")
+            Regex("\n    \"([a-z0-9_]+)\":").findAll(body).map { it.groupValues[1] }
+        }.toSet()
+    }
+
+    @Test
+    fun `memory names the stage and offers low memory`() {
+        val failed = sentences.failed(Record(Status.FAILED, stage = "denoiser", code = "out_of_memory"))
+        assertTrue(failed.sentence, failed.sentence.contains("Drawing"))
+        assertEquals(Remedy.LOW_MEMORY, failed.remedy)
+        val killed = sentences.failed(Record(Status.KILLED, stage = "decoder", code = "out_of_memory"))
+        assertTrue(killed.sentence, killed.sentence.contains("Painting the pixels"))
+        assertEquals(Remedy.LOW_MEMORY to "out_of_memory", killed.remedy to killed.code)
+    }
+
+    @Test
+    fun `another bundle is offered where it would help and only there`() {
+        assertEquals(Remedy.CHOOSE, sentences.failed("wrong_sha256").remedy)
+        for (code in listOf("disk_full", "not_finite", "bad_input", ErrorCodes.EMPTY_PROMPT)) assertEquals(null, sentences.failed(code).remedy)
+        assertEquals("bad_input", sentences.failed(ErrorCodes.BAD_SEED).code)
+    }
+}
