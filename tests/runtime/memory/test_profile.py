@@ -90,7 +90,7 @@ def test_the_pipelines_peak_is_that_of_the_time_program_within_2_percent(bundle:
     pipeline = watch("pipeline", [TIME, "-v", "-o", str(tmp_path / "time"), *child])
     found = re.search(r"Maximum resident set size \(kbytes\): (\d+)", (tmp_path / "time").read_text())
     assert found is not None
-    assert pipeline.peak == pipeline.phase("decoder").peak
+    assert pipeline.peak == max(phase.peak for phase in pipeline.phases), "the samples are the time program's"
     assert pipeline.peak == pytest.approx(int(found[1]) * 1024, rel=0.02)
 
 
