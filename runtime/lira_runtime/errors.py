@@ -149,12 +149,12 @@ def _asks_for_json(arguments: Sequence[object]) -> bool:
 
 def _complain(as_json: bool, sentence: str, code: Code, exit_code: int, quietly: bool = False) -> int:
     """Say what went wrong, on stderr unless `quietly`; returns the exit code."""
-    one_line = printable(" ".join(sentence.split()))
+    line = printable(f"error: {' '.join(sentence.split())}")  # once: programs are told what people are
     if as_json:
         from lira_runtime import events
 
         with contextlib.suppress(OSError):  # a reader that went away
-            events.emit(events.Error(code=code, exit_code=exit_code, message=one_line))
+            events.emit(events.Error(code=code, exit_code=exit_code, message=line.removeprefix("error: ")))
     if not quietly:
-        say(f"error: {one_line}", err=True)
+        say(line, err=True)
     return exit_code

@@ -42,7 +42,8 @@ def test_an_error_is_harmless_on_stderr_and_bounded_for_programs(capsys: pytest.
     captured = capsys.readouterr()
     assert captured.err.startswith(f"error: the checkpoint holds {SHOWN}") and is_harmless(captured.err[7:])
     assert captured.err.endswith("which is no tensor.\n")
-    assert len(read_events(captured.out)[0]["message"]) <= MOST_CHARACTERS
+    message = read_events(captured.out)[0]["message"]
+    assert len(message) <= MOST_CHARACTERS and captured.err == f"error: {message}\n"
 
 
 def test_a_usage_error_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
