@@ -38,7 +38,7 @@ class DefaultCommand(Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command's name in front."""
-        if "--version" not in args and (not args or args[0] not in (*self.commands, "-h", "--help")):
+        if not args or args[0] not in (*self.commands, "-h", "--help"):
             args = [next(iter(self.commands)), *args]
         return super().parse_args(ctx, args)
 
