@@ -2,12 +2,17 @@
 
 import importlib.util
 import sys
+from importlib import metadata
+
+from packaging.version import Version
 
 from lira_runtime.errors import BadInput
 from lira_runtime.manifest_entries import TargetName, WeightsMode
 
 LITERT = "ai_edge_litert"
 MAX_THREADS = 256
+KEEPS_PACKED = Version("1.32")
+"""The first release of ONNX Runtime that runs 8-bit products on weights packed by an earlier session."""
 LITERT_STREAMS_NOT = (
     "TFLite weights cannot be streamed: LiteRT holds Python's lock while it runs, so nothing can give pages back "
     "meanwhile; use --weights mapped."
@@ -22,8 +27,25 @@ def check_engine(target: TargetName, weights: WeightsMode) -> None:
         raise litert_missing(LITERT)
     if target == "tflite" and weights == "streamed":
         raise BadInput(LITERT_STREAMS_NOT)
+    if target == "onnx":
+        check_kept(weights)
+
+
+def check_kept(weights: WeightsMode) -> None:
+    """Raise BadInput where ONNX Runtime cannot run weights that were packed into a file, or they cannot be streamed."""
     if weights == "streamed":
         check_streaming()
+    if weights == "packed":
+        return
+    try:
+        version = metadata.version("onnxruntime")
+    except metadata.PackageNotFoundError:  # a build under another name
+        return
+    if Version(version) < KEEPS_PACKED:
+        raise BadInput(
+            f"onnxruntime {version} crashes on packed weights that lie in a file: --weights packed, or "
+            f"pip install 'onnxruntime>={KEEPS_PACKED}'."
+        )
 
 
 def check_streaming() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from lira_runtime.backends.limits import check_streaming
+from lira_runtime.backends.limits import check_kept
 from lira_runtime.backends.packed import forget, packed_folder
 from lira_runtime.backends.session import SessionSettings, opening, ran_out_of_memory, session_of, session_options
 from lira_runtime.backends.streaming import Streaming
@@ -35,8 +35,7 @@ def load_graph(graph: Path, settings: SessionSettings) -> Loaded:
 
     Raises DamagedBundle, OverBudget, or BadInput where packed weights cannot be kept or streamed.
     """
-    if settings.weights == "streamed":
-        check_streaming()
+    check_kept(settings.weights)
     with opening(graph):
         if settings.weights == "packed":
             return Loaded(session_of(graph, session_options(settings)))
