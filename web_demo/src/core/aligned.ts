@@ -15,8 +15,11 @@ export function normalised(text: string, offset: number): Aligned {
   const [chars, starts]: [string[], number[]] = [[], []];
   for (const chunk of text.matchAll(CHUNK)) {
     const before = startsOf(chunk[0], offset + chunk.index);
-    [...chunk[0].normalize("NFC")].forEach((composed, i) => {
-      const start = before[Math.min(i, before.length - 1)]!;
+    const after = [...chunk[0].normalize("NFC")];
+    after.forEach((composed, i) => {
+      // What was composed is the first; what follows it stands at the end of what it came from.
+      const from = i === 0 ? 0 : before.length - after.length + i;
+      const start = before[Math.min(Math.max(from, 0), before.length - 1)]!;
       if (WHITE.test(composed)) {
         if (chars.at(-1) !== " ") append(" ", start);
       } else {
