@@ -90,10 +90,21 @@ test("bytes are counted as they are read", async () => {
   expect(read).toBe(filesOf(manifest).reduce((sum, entry) => sum + entry.bytes, 0));
 });
 
+test("a bundle that says itself that it lost parity is refused as a whole", async () => {
+  const said = readVectors<{ cases: { name: string; text: string }[] }>("manifests.json").cases.find(({ name }) => name === "lost parity, and says so")!;
+  const files = blobs().set("manifest.json", new Blob([said.text]));
+  expect(await codeOf(checkBundle(new MemorySource("memory", files)))).toBe("parity_lost");
+});
+
+test("a file too many is named in letters that can be read", async () => {
+  const files = blobs().set("a\u202eb\n", new Blob());
+  await expect(checkBundle(new MemorySource("memory", files))).rejects.toMatchObject({ code: "extra", message: expect.stringContaining("a\\u{202e}b\\u{a}") });
+});
+
 /** A source of one file, which is `size` bytes if it is to be believed, and gives what `pull` gives. */
-const single = (size: number | null, pull: (to: ReadableStreamDefaultController<Uint8Array>) => void): BundleSource => ({
+const single = (size: number | null, pull: (to: ReadableStreamDefaultController<Uint8Array>) => void, cancel = (): void => {}): BundleSource => ({
   name: "the source",
-  find: async () => ({ kind: "file", size, stream: async () => new ReadableStream<Uint8Array>({ pull }) }),
+  find: async () => ({ kind: "file", size, stream: async () => new ReadableStream<Uint8Array>({ pull, cancel }) }),
   list: async () => null,
 });
 
@@ -108,4 +119,19 @@ test.each<[string, number | null, (pieces: number, to: ReadableStreamDefaultCont
   const found = checkFile(single(size, (to) => give((pieces += 1), to)), manifest.tokenizer);
   await expect(found).rejects.toMatchObject({ code });
   expect(pieces).toBeLessThanOrEqual(most);
+});
+
+test("of a file that is refused half-way the rest is not asked for", async () => {
+  const { manifest } = await readManifest(new MemorySource("memory", blobs()));
+  let cancelled = false;
+  const endless = single(null, (to) => to.enqueue(new Uint8Array(64)), () => (cancelled = true));
+  expect(await codeOf(checkFile(endless, manifest.tokenizer))).toBe("wrong_size");
+  expect(cancelled).toBe(true);
+});
+
+test("a manifest that does not end is left after 4 MiB", async () => {
+  let pieces = 0;
+  const endless = single(null, (to) => (pieces += 1) < 20 ? to.enqueue(new Uint8Array(2 ** 20).fill(32)) : to.error(new Error("asked for more")));
+  expect(await codeOf(readManifest(endless))).toBe("manifest_unreadable");
+  expect(pieces).toBeLessThan(10);
 });

@@ -1,13 +1,14 @@
-import { inflateSync } from "node:zlib";
+import { crc32, inflateSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { encodePng, formatG } from "../src/core/png";
 
-/** Chunks of a PNG, in order, whose checksums Python's zlib and every viewer compute alike. */
+/** Chunks of a PNG, in order, each with the checksum that zlib computes. */
 async function chunks(png: Blob): Promise<[string, Buffer][]> {
   const data = Buffer.from(await png.arrayBuffer());
   const found: [string, Buffer][] = [];
   for (let at = 8; at < data.length; ) {
     const length = data.readUInt32BE(at);
+    expect(data.readUInt32BE(at + 8 + length)).toBe(crc32(data.subarray(at + 4, at + 8 + length)));
     found.push([data.toString("latin1", at + 4, at + 8), data.subarray(at + 8, at + 8 + length)]);
     at += 12 + length;
   }

@@ -85,10 +85,19 @@ test.each([
   ["another method", [1, 0], "heun"],
   ["levels that rise", [0.5, 1], "dpm"],
   ["a level above 1", [1.5, 0], "dpm"],
+  ["a level below 0", [1, -0.1], "dpm"],
   ["one level", [1], "dpm"],
 ])("%s is refused", async (_name, sigmas, method) => {
   const first = sample(async (x) => x, new Float32Array(1), sigmas, method).next();
   await expect(first).rejects.toMatchObject(refused);
+});
+
+test("a difference that overflows does no harm where dpm adds none of it", async () => {
+  const large = 1.8e38; // and the largest float32 is 3.4e38
+  const velocity = async (x: Float32Array, sigma: number): Promise<Float32Array> => x.map((value) => (value - (sigma === 1 ? -large : large)) / sigma);
+  const steps: Step[] = [];
+  for await (const step of sample(velocity, new Float32Array(1), [1, 0.9, 0])) steps.push(step);
+  expect(steps.at(-1)!.x[0]! / large).toBeCloseTo(1, 5);
 });
 
 test("guidance 1 asks once a step, any other twice", async () => {

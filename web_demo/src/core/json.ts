@@ -82,7 +82,6 @@ class Reader {
 
   private number(): Json {
     const found = this.match(NUMBER) ?? this.fail();
-    if (/[0-9.eE+-]/.test(this.text[this.at] ?? "")) this.fail();
     return { kind: found[1] || found[2] ? "float" : "int", value: Number(found[0]) };
   }
 
