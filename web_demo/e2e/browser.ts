@@ -1,6 +1,7 @@
 /** Chromium with the page in it, and a watch on everything that must not happen. */
 
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import type { RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,16 +15,29 @@ const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-ru
 
 export interface Site {
   readonly address: string;
+  /** Answers requests for a path no more until the function that is returned is called. */
+  hold(path: string): () => void;
   stop(): Promise<void>;
 }
 
 /** The built page and a bundle, served by this machine. */
 export async function serve(bundle: string, isolated = true, wanted = 0): Promise<Site> {
   const server = pageServer(bundle, { isolated });
+  const [answer] = server.listeners("request") as RequestListener[];
+  const held = new Map<string, Promise<void>>();
+  server.removeAllListeners("request").on("request", async (request, response) => {
+    await held.get(request.url!);
+    answer!(request, response);
+  });
   await new Promise<void>((resolve) => server.listen(wanted, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {
     address: `http://localhost:${port}/`,
+    hold: (path) => {
+      let release = (): void => {};
+      held.set(path, new Promise((resolve) => (release = resolve)));
+      return () => void (held.delete(path), release());
+    },
     stop: () => {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(() => resolve()));

@@ -74,6 +74,22 @@ test("it becomes isolated by its service worker, and says what comes first", asy
   expect(await page.inputValue("#threads")).not.toBe("");
 });
 
+test("cancelled in the middle of the first loading, it is ready at once, and takes no half of a model for one", async () => {
+  const release = site.hold("/bundle/denoiser.onnx.data");
+  await ask(PROMPT, STEPS);
+  await page.click("#draw");
+  await said(page, /^Checking the model: /);
+  expect(await page.isDisabled("#draw")).toBe(true);
+  await page.click("#cancel");
+  expect(await said(page, /^Cancelled/)).toBe("Cancelled.");
+  await expect.poll(() => page.workers().length, { timeout: 30_000 }).toBe(0);
+  release();
+  expect([await page.isEnabled("#draw"), await page.isEnabled("#cancel"), await page.isVisible("#progress")]).toEqual([true, false, false]);
+  expect(await page.locator("#model").textContent()).toBe("No model is loaded yet.");
+  await page.reload();
+  await said(page, /Say what to draw/);
+});
+
 test("a typed prompt becomes a picture, by the keyboard alone, with previews", async () => {
   await ask("", STEPS);
   await page.selectOption("#previews", "2");
