@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lira_runtime.errors import BadInput
 from lira_runtime.noise import initial_noise
@@ -70,6 +71,17 @@ def test_noise_is_standard_normal() -> None:
 def test_two_seeds_give_unrelated_noise() -> None:
     a, b = initial_noise(1, (100_000,)), initial_noise(2, (100_000,))
     assert abs(np.corrcoef(a, b)[0, 1]) < 0.02
+
+
+def test_a_word_of_zeros_makes_a_finite_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Zeros:
+        def __init__(self, key: int) -> None: ...
+
+        def random_raw(self, count: int) -> NDArray[np.uint64]:
+            return np.zeros(count, np.uint64)
+
+    monkeypatch.setattr(np.random, "Philox", Zeros)
+    assert initial_noise(0, (2,))[0] == pytest.approx(math.sqrt(2 * 53 * math.log(2)))
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])

@@ -119,6 +119,18 @@ def test_sigmas_run_from_exactly_1_to_exactly_0_and_follow_the_shift() -> None:
     assert shifted_sigmas(1, 2.5) == [1.0, 0.0]
 
 
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_difference_that_overflows_does_no_harm_where_dpm_adds_none_of_it() -> None:
+    large = np.float32(1.8e38)  # and the largest float32 is 3.4e38
+    end = finish(
+        lambda x, sigma: (x - (-large if sigma == 1 else large)) / sigma,
+        np.zeros(1, np.float32),
+        [1.0, 0.9, 0.0],
+        "dpm",
+    )
+    assert end[0] == pytest.approx(large)
+
+
 @pytest.mark.parametrize("steps", [0, -1, 1001])
 def test_an_impossible_number_of_steps_is_refused(steps: int) -> None:
     with pytest.raises(BadInput, match="steps"):
