@@ -171,7 +171,7 @@ class Pipeline(
         "seed" to settings.request.seed.toULong().toString(),
         "steps" to (settings.sigmas.size - 1).toString(),
         "sampler" to settings.method.id,
-        "guidance" to settings.guidance.toBigDecimal().stripTrailingZeros().toPlainString(),
+        "guidance" to formatG(settings.guidance),
         "bundle" to bundle.digest,
     )
 }

@@ -3,6 +3,8 @@ package lira.core
 import java.io.ByteArrayOutputStream
 import java.io.DataOutputStream
 import java.io.OutputStream
+import java.math.BigDecimal
+import java.math.MathContext
 import java.util.zip.CRC32
 import java.util.zip.Deflater
 import java.util.zip.DeflaterOutputStream
@@ -61,4 +63,13 @@ object Png {
         bytes.writeTo(this)
         writeInt(CRC32().apply { update(bytes.toByteArray()) }.value.toInt())
     }
+}
+
+/** A number as Python's format "g" writes it, with which lira-generate writes guidance. */
+internal fun formatG(value: Double): String {
+    if (value == 0.0) return "0"
+    val rounded = BigDecimal(value).round(MathContext(6))
+    val exponent = rounded.precision() - rounded.scale() - 1
+    if (exponent in -4..5) return rounded.stripTrailingZeros().toPlainString()
+    return rounded.scaleByPowerOfTen(-exponent).stripTrailingZeros().toPlainString() + "e%+03d".format(exponent)
 }

@@ -25,6 +25,33 @@ class PipelineTest {
     }
 
     @Test
+    fun `a picture says of itself what lira-generate writes`() {
+        val asked = Request("ein Löwe", seed = -1, steps = 2, guidance = 2.5, method = Method.EULER)
+        val expected = mapOf(
+            "Software" to "LiRA", "prompt" to "ein Löwe", "seed" to "18446744073709551615", "steps" to "2",
+            "sampler" to "euler", "guidance" to "2.5", "bundle" to bundle.digest,
+        )
+        assertEquals(expected, Pipeline(bundle, ScriptedBackend()).draw(asked).texts)
+        for ((guidance, text) in listOf(4.0 to "4", 100.0 to "100", 0.0 to "0", 1.23456789 to "1.23457", 1e-5 to "1e-05")) {
+            val texts = Pipeline(bundle, ScriptedBackend()).draw(asked.copy(guidance = guidance)).texts
+            assertEquals(text, texts.getValue("guidance"))
+        }
+    }
+
+    @Test
+    fun `reasoning steps are those for the prompt and not those for the empty one`() {
+        var runs = 0
+        val backend = ScriptedBackend { path ->
+            val velocity = Tensor.Floats(FloatArray(4 * 32 * 32))
+            val steps = Tensor.Ints(intArrayOf(if (runs++ % 2 == 1) 3 else 9)) // the first run is the text encoder's
+            if (path == "denoiser.onnx") mapOf("velocity" to velocity, "reasoning_steps" to steps) else null
+        }
+        val told = ArrayList<Int>()
+        Pipeline(bundle, backend) { if (it is Event.Stepped) told += it.reasoningSteps }.draw(request)
+        assertEquals(listOf(3, 3, 3), told)
+    }
+
+    @Test
     fun `events tell stages and steps in their order`() {
         val told = ArrayList<String>()
         Pipeline(bundle, ScriptedBackend()) { event ->

@@ -2,6 +2,8 @@ package lira.core
 
 import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
+import java.nio.ByteBuffer
+import java.util.zip.CRC32
 import javax.imageio.ImageIO
 import kotlin.random.Random
 import org.junit.Assert.assertArrayEquals
@@ -19,6 +21,19 @@ class PngTest {
     fun `another reader finds the same pixels`() {
         val image = ImageIO.read(ByteArrayInputStream(written(emptyMap())))
         assertArrayEquals(picture.argb(), image.getRGB(0, 0, 37, 21, null, 0, 37))
+    }
+
+    /** Which the other reader does not look at. */
+    @Test
+    fun `every chunk ends with its checksum`() {
+        val file = ByteBuffer.wrap(written(mapOf("seed" to "7"))).apply { position(8) }
+        var chunks = 0
+        while (file.hasRemaining()) {
+            val body = ByteArray(file.getInt() + 4).also(file::get)
+            assertEquals(CRC32().apply { update(body) }.value.toInt(), file.getInt())
+            chunks++
+        }
+        assertEquals(4, chunks)
     }
 
     @Test
