@@ -3,10 +3,8 @@ package lira.core
 import java.io.File
 import java.io.RandomAccessFile
 import java.nio.file.Files
-import java.util.Base64
 import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.jsonObject
-import kotlinx.serialization.json.jsonPrimitive
 import org.junit.Assert.assertEquals
 import org.junit.Rule
 import org.junit.Test
@@ -20,23 +18,13 @@ class FilesTest {
     @Test
     fun `codes are those of every language`() {
         val wrong = golden.array("cases").map { it.jsonObject }.flatMap { case ->
-            val bundle = base(temporary.newFolder())
+            val bundle = Golden.writeBase(temporary.newFolder().resolve("bundle").also(File::mkdir))
             case.array("change").forEach { change(bundle, it.jsonObject) }
             val found = listOf(codeOf { Bundle.open(bundle, extras = true) }, codeOf { Bundle.open(bundle) })
             val expected = listOf(case.textOrNull("code"), case.textOrNull("open_code"))
             if (found == expected) emptyList() else listOf("${case.text("name")}: $found in place of $expected")
         }
         assertEquals(emptyList<String>(), wrong)
-    }
-
-    private fun base(folder: File): File {
-        val base = golden.getValue("base").jsonObject
-        folder.resolve(Manifest.NAME).writeText(base.text("manifest"))
-        for ((path, packed) in base.getValue("files").jsonObject) {
-            val file = folder.resolve(path).also { it.parentFile.mkdirs() }
-            file.writeBytes(Base64.getDecoder().decode(packed.jsonPrimitive.content))
-        }
-        return folder
     }
 
     private fun change(bundle: File, change: JsonObject) {
@@ -55,7 +43,7 @@ class FilesTest {
             "append" -> file.appendBytes(byteArrayOf(0))
             "add" -> file.also { it.parentFile.mkdirs() }.writeText("x")
             "link" -> {
-                file.deleteRecursively()
+                file.renameTo(file.resolveSibling(change.text("to")))
                 Files.createSymbolicLink(file.toPath(), File(change.text("to")).toPath())
             }
             "directory" -> {

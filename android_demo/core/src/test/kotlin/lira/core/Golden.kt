@@ -21,6 +21,21 @@ object Golden {
 
     fun read(name: String): JsonObject = Json.parseToJsonElement(File(folder, "$name.json").readText()).jsonObject
 
+    /** Writes the small bundle of files.json, which nothing can run. */
+    fun writeBase(folder: File): File {
+        val base = read("files").getValue("base").jsonObject
+        folder.resolve(Manifest.NAME).writeText(base.text("manifest"))
+        for ((path, packed) in base.getValue("files").jsonObject) {
+            val file = folder.resolve(path).also { it.parentFile.mkdirs() }
+            file.writeBytes(Base64.getDecoder().decode(packed.jsonPrimitive.content))
+        }
+        return folder
+    }
+
+    /** The text of a case of manifests.json whose name begins so. */
+    fun manifest(name: String): String =
+        read("manifests").array("cases").map { it.jsonObject }.single { it.text("name").startsWith(name) }.text("text")
+
     /** The demo bundle; where it is absent the test is skipped and says so. */
     fun requireBundle(): File {
         val there = File(bundle, Manifest.NAME).isFile

@@ -104,6 +104,18 @@ class NanoTest {
         }
     }
 
+    @Test
+    fun `a graph of other tensors than its manifest's is refused`() {
+        val graph = bundle.graph(Interface.DECODER)
+        val other = listOf(TensorSpec("image", listOf(1, 3, 128, 128), "float32"))
+        val backend = OnnxBackend()
+        val wrong = Graph(graph.path, graph.resolution, graph.inputs, other, graph.memory, graph.golden)
+        assertEquals("graph_refused", codeOf { backend.load(wrong, bundle.folder) })
+        backend.unload()
+        backend.load(graph, bundle.folder)
+        backend.unload()
+    }
+
     private fun draw(request: Request, lowMemory: Boolean = false, onEvent: (Event) -> Unit = {}): Drawing {
         val settings = SessionSettings(threads = 2, lowMemory = lowMemory)
         return Pipeline(bundle, OnnxBackend(settings), MemoryPolicy(lowMemory), onEvent = onEvent).draw(request)

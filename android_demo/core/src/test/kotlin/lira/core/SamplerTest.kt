@@ -48,6 +48,16 @@ class SamplerTest {
     }
 
     @Test
+    fun `a difference that overflows does no harm where dpm adds none of it`() {
+        val large = 1.8e38f // and the largest float32 is 3.4e38
+        val velocity = Velocity { x, sigma ->
+            FloatArray(x.size) { (x[it] - if (sigma == 1.0) -large else large) / sigma.toFloat() }
+        }
+        val last = Sampler.sample(velocity, FloatArray(1), doubleArrayOf(1.0, 0.9, 0.0), Method.DPM) {}
+        assertEquals(1f, last[0] / large, 1e-5f)
+    }
+
+    @Test
     fun `what cannot be sampled is bad input`() {
         for (steps in listOf(0, -1, 1001)) assertThrows(BadInput::class.java) { Sampler.shiftedSigmas(steps, 1.0) }
         for (shift in listOf(0.0, -1.0, Double.NaN, Double.POSITIVE_INFINITY)) {

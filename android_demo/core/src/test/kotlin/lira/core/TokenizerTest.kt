@@ -6,9 +6,13 @@ import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Before
+import org.junit.Rule
 import org.junit.Test
+import org.junit.rules.TemporaryFolder
 
 class TokenizerTest {
+    @get:Rule
+    val temporary = TemporaryFolder()
     private lateinit var tokenizer: Tokenizer
 
     @Before
@@ -38,6 +42,31 @@ class TokenizerTest {
     fun `one word of 10,000 characters is merged in time`() {
         assertTrue(tokenizer.encode("ab".repeat(5_000)).truncated)
         assertTrue(tokenizer.encode("\u0301".repeat(10_000)).truncated)
+    }
+
+    /** The 76th token is the mark's, or its second. As Python's tokenizer says. */
+    @Test
+    fun `what is dropped begins at a mark that a letter did not take`() {
+        val marks = listOf("x\u0301" to 25, "a\u0301\u0316" to 25, "a\u0316\u0301" to 25, "\u1100\u1161\u0301" to 31)
+        for ((unit, rest) in marks) {
+            assertEquals(unit.takeLast(1) + unit.repeat(rest), tokenizer.encode("a " + unit.repeat(50)).dropped)
+        }
+    }
+
+    @Test
+    fun `a file that is not of CLIP is refused with a stable code`() {
+        val good = Golden.requireBundle().resolve("tokenizer.json").readText()
+        val file = temporary.newFile("tokenizer.json")
+        val changes = listOf(
+            "\"type\": \"BPE\"" to "\"type\": \"Unigram\"", "\"dropout\": null" to "\"dropout\": 0.1",
+            "\"continuing_subword_prefix\": null" to "\"continuing_subword_prefix\": \"##\"",
+            "\"<|endoftext|>\": 49407" to "\"<|endoftext|>\": 49406", "      \"!\": 0,\n" to "", "\"ll</w>\"\n      ]\n    ]" to "\"ll</w>\", \"x\"]]",
+        )
+        for ((old, new) in changes) {
+            assertTrue(old, old in good)
+            file.writeText(good.replace(old, new))
+            assertEquals(new, "tokenizer_unreadable", codeOf { Tokenizer.load(file) })
+        }
     }
 
     @Test
