@@ -106,6 +106,20 @@ def small() -> Record:
     return {**record, "partial": True}
 
 
+def large_golden(count: int) -> Record:
+    """Pictures of 256 px alone, of which `count` numbers are stored."""
+    record = base()
+    record["resolutions"] = [256]
+    for number in (0, 2):
+        (graph,) = record["components"][number]["graphs"]
+        graph = json.loads(json.dumps(graph).replace("4, 2, 2", "4, 128, 128").replace("3, 4, 4", "3, 256, 256"))
+        graph.update(resolution=256, golden=None)
+        record["components"][number]["graphs"] = [graph]
+    golden = {"path": "golden-decoder.f32", "bytes": 4 * count, "sha256": ZEROS, "shape": [count], "dtype": "float32"}
+    graph["golden"] = golden
+    return record
+
+
 def seal(text: str | bytes) -> bytes:
     """The manifest's bytes with the right checksum: SHA-256 of them with 64 zeros in its place."""
     data = text.encode() if isinstance(text, str) else text

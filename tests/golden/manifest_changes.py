@@ -123,6 +123,7 @@ VALUES: tuple[tuple[Keys, Any, str | None, str], ...] = (
     ((*GRAPH, "inputs", 0, "name"), "sample", INCONSISTENT, "another name"),
     ((*GRAPH, "inputs", 0, "dtype"), "float16", INCONSISTENT, "a dtype that is known and not the latent's"),
     ((*GRAPH, "inputs", 0, "dtype"), "float8", UNREADABLE, "no dtype"),
+    ((*GRAPH, "inputs", 2, "shape"), [], INCONSISTENT, "of no width"),
     ((*GRAPH, "inputs", 2, "shape"), [1, 77, 2], INCONSISTENT, "another width than the text encoder's"),
     ((*GRAPH, "memory"), {"predicted_bytes": 9, "measured_bytes": None}, None, "an optional record"),
     ((*GRAPH, "memory"), {}, None, "of which every field is optional"),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from manifest_base import IMAGE, LATENT, ZEROS, Record, base, component, seal, small, written
+from manifest_base import IMAGE, LATENT, ZEROS, Record, base, component, large_golden, seal, small, written
 from manifest_changes import (
     DECODER,
     DENOISER,
@@ -106,6 +106,9 @@ def texts() -> Iterator[Case]:
         yield f"shift is {name}", replaced('"shift":3.0', f'"shift":{new}'), UNREADABLE, "no number of JSON's"
     yield "1e999 among drifts", replaced("45.5]", "45.5,1e999]"), UNREADABLE, "no number that float64 holds"
     yield "an exponent for a whole number", replaced(steps, '"steps":2e1'), UNREADABLE, "written without an exponent"
+    seed = '"seed":18446744073709551615'
+    yield "4,300 digits", replaced(seed, f'"seed":{"9" * 4300}'), None, "a whole number has no largest"
+    yield "4,301 digits", replaced(seed, f'"seed":{"9" * 4301}'), UNREADABLE, "but no number has more digits"
     yield "single quotes", replaced('"preset":"toy"', "'preset':'toy'"), UNREADABLE, "no JSON"
     yield "comment", replaced('"preset"', '/* */"preset"'), UNREADABLE, "no JSON"
     yield "comma after the last", replaced('"resolutions":[4]', '"resolutions":[4,]'), UNREADABLE, "no JSON"
@@ -159,6 +162,8 @@ def contradictions() -> Iterator[Case]:
     shared = copy.deepcopy(two)
     shared["components"][2]["graphs"][1]["outputs"] = shared["components"][2]["graphs"][0]["outputs"]
     yield "a large graph of a small picture", written(shared), INCONSISTENT, "each has its own resolution's tensors"
+    yield "golden output of a large picture", written(large_golden(15_124)), None, "every 13th of 196,608 numbers"
+    yield "golden output of every 12th", written(large_golden(16_384)), INCONSISTENT, "12 divides 196,608"
     lacks = base()
     del lacks["components"][2]
     yield "no decoder", written(lacks), INCONSISTENT, "a whole bundle has three components"

@@ -13,6 +13,8 @@ export type Json =
   | { readonly kind: "object"; readonly pairs: readonly (readonly [string, Json])[] };
 
 const MOST_DEPTH = 1000;
+/** Of a whole number: as many as Python reads. */
+const MOST_DIGITS = 4300;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const SPACE = /[ \t\n\r]*/y;
@@ -82,7 +84,9 @@ class Reader {
 
   private number(): Json {
     const found = this.match(NUMBER) ?? this.fail();
-    return { kind: found[1] || found[2] ? "float" : "int", value: Number(found[0]) };
+    const kind = found[1] || found[2] ? "float" : "int";
+    if (kind === "int" && found[0].replace("-", "").length > MOST_DIGITS) throw new SyntaxError(`a number has more than ${MOST_DIGITS} digits`);
+    return { kind, value: Number(found[0]) };
   }
 
   private match(pattern: RegExp): RegExpExecArray | null {
