@@ -30,6 +30,8 @@ BITS: Mapping[str, int] = {
 """Of a stored number; whatever is not here has 8."""
 MOST_NARROWER = 0.01
 """Share of the weights, by number, that may have fewer bits than the recipe says: masks and the like."""
+MOST_WIDER = 0.5
+"""Share, by number, that may have more than a float recipe says: vectors, and what float16 cannot hold."""
 MEASURABLE_BYTES = 64 << 20
 """Float32 weights below this drown in what a process takes on anyway."""
 UNPACKED: Mapping[TargetName, tuple[str, ...]] = {"onnx": ("decoder", IMAGE_ENCODER)}
@@ -104,18 +106,12 @@ def inspect(
 
 
 def check_quantized(component: str, recipe: Recipe, inventory: Inventory) -> None:
-    """Raise ParityLost where the stored weights are narrower than the recipe says, or more are wider than it allows.
-
-    What is wider than a float recipe says is never too wide.
-    """
+    """Raise ParityLost where the stored weights are narrower than the recipe says, or more are wider than it allows."""
     narrower = _share(inventory, partial(operator.gt, _bits(recipe.dtype)))
     if narrower > MOST_NARROWER:
         said = f"{component}: {narrower:.0%} of the weights in the file are narrower than {recipe.dtype}"
         raise ParityLost(f"{said}, which is not what recipe {recipe.name} says.", "not_quantized")
-    if not recipe.quantizes:
-        return
-    most_float = recipe.most_float.get(component, 1.0)
-    for dtype, most in (("int8", most_float), (recipe.dtype, most_float + recipe.most_int8.get(component, 0.0))):
+    for dtype, most in _most_wider(component, recipe).items():
         share = _share(inventory, partial(operator.lt, _bits(dtype)))
         if share > most:
             raise ParityLost(
@@ -123,6 +119,14 @@ def check_quantized(component: str, recipe: Recipe, inventory: Inventory) -> Non
                 f"recipe {recipe.name} allows {most:.0%}: the file is not quantized.",
                 "not_quantized",
             )
+
+
+def _most_wider(component: str, recipe: Recipe) -> dict[str, float]:
+    """Share of the weights, by number, that may be wider than each dtype."""
+    if not recipe.quantizes:
+        return {recipe.dtype: MOST_WIDER}
+    most_float = recipe.most_float.get(component, 1.0)
+    return {"int8": most_float, recipe.dtype: most_float + recipe.most_int8.get(component, 0.0)}
 
 
 def _share(inventory: Inventory, has: Callable[[int], bool]) -> float:

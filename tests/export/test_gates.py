@@ -44,6 +44,13 @@ def holding(elements: dict[str, int]) -> Inventory:
         ("int6", {"uint6": 80, "int8": 20}, {"uint6": 79, "int8": 21}, "21% .* wider than uint6, .* allows 20%"),
         ("mixed", {"uint6": 60, "int8": 20, "float16": 20}, {"int8": 100}, "100% .* wider than uint6, .* allows 40%"),
         ("mixed", {"uint6": 60, "int8": 40}, {"uint6": 79, "float16": 21}, "21% .* wider than int8, .* allows 20%"),
+        ("fp16", {"float16": 50, "float32": 50}, {"float32": 100}, "100% .* wider than float16, .* allows 50%"),
+        (
+            "fp32",
+            {"float32": 99, "int64": 1},
+            {"float64": 51, "float32": 49},
+            "51% .* wider than float32, .* allows 50%",
+        ),
     ],
 )
 def test_more_wide_weights_than_the_recipe_allows_are_caught(
@@ -67,7 +74,7 @@ def test_int4_leaves_convolutions_in_int8_and_int6_does_not() -> None:
     [
         ("fp32", {"float32": 99, "bool": 1}, {"float32": 98, "bool": 2}, "2% .* narrower than float32"),
         ("fp32", {"float32": 99, "int64": 1}, {"float16": 100}, "100% .* narrower than float32"),
-        ("fp32", {"float64": 100}, {"float32": 20, "int8": 80}, "80% .* narrower than float32"),
+        ("fp32", {"float32": 100}, {"float32": 20, "int8": 80}, "80% .* narrower than float32"),
         ("fp16", {"float16": 60, "float32": 40}, {"float16": 20, "int8": 80}, "80% .* narrower than float16"),
         ("int8", {"int8": 99, "uint4": 1}, {"int8": 90, "uint6": 10}, "10% .* narrower than int8"),
         ("int6", {"uint6": 100}, {"uint6": 90, "uint5": 10}, "10% .* narrower than uint6"),
