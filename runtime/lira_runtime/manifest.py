@@ -7,6 +7,7 @@ made of are those of `lira_runtime.manifest_entries`, named here too.
 import hashlib
 import math
 import os
+import re
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -63,7 +64,12 @@ __all__ = [
 FORMAT_VERSION: Final = 5
 """1 to 4 knew one graph a component, ONNX alone, no memory by graph, or no golden outputs; no release wrote them."""
 MAX_MANIFEST_BYTES = 4 << 20
+MAX_DEPTH = 500
+"""Records and lists that may lie in one another, the manifest itself counted."""
 _NO_CHECKSUM = "0" * 64
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+"""Brackets, and texts, in which they are none."""
+_NESTING = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 
 
 class _Header(Struct):
@@ -113,6 +119,7 @@ def decode(data: bytes) -> Manifest:
     """Parse and validate a manifest's JSON; raises DamagedBundle with one sentence."""
     try:
         version = msgspec.json.decode(data, type=_Header).format_version
+        _check_depth(data)
         if version != FORMAT_VERSION:
             hint = "export the bundle again" if version < FORMAT_VERSION else "a newer LiRA wrote it"
             raise DamagedBundle(
@@ -124,6 +131,17 @@ def decode(data: bytes) -> Manifest:
         raise DamagedBundle(f"the manifest cannot be read: {error}.", "manifest_unreadable") from error
     validate(manifest)
     return manifest
+
+
+def _check_depth(data: bytes) -> None:
+    """data is JSON. The libraries' own limits differ, and Python's with the depth of the call."""
+    depth = 0
+    for token in _BRACKETS.finditer(data):
+        depth += _NESTING.get(token[0], 0)
+        if depth > MAX_DEPTH:
+            raise DamagedBundle(
+                f"the manifest cannot be read: more than {MAX_DEPTH} values lie in one another.", "manifest_unreadable"
+            )
 
 
 def save(manifest: Manifest, directory: str | os.PathLike[str]) -> Path:
@@ -213,8 +231,9 @@ def _inconsistent(sentence: str) -> DamagedBundle:
 
 
 def _check_relative(path: str) -> None:
-    parts = path.split("/")
-    if "\\" in path or ":" in path or not path.isprintable() or any(part in ("", ".", "..") for part in parts):
+    """Letters beyond ASCII would be equal or printable in one version of Unicode and not in another."""
+    printable = path.isascii() and path.isprintable()
+    if not printable or "\\" in path or ":" in path or any(part in ("", ".", "..") for part in path.split("/")):
         raise DamagedBundle(f"the manifest names the unsafe path {path!r}.", "manifest_path")
 
 

@@ -12,7 +12,8 @@ export type Json =
   | { readonly kind: "array"; readonly items: readonly Json[] }
   | { readonly kind: "object"; readonly pairs: readonly (readonly [string, Json])[] };
 
-const MOST_DEPTH = 1000;
+/** Of objects and arrays in one another; the same in every language. */
+const MOST_DEPTH = 500;
 /** Of a whole number: as many as Python reads. */
 const MOST_DIGITS = 4300;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
@@ -34,9 +35,9 @@ class Reader {
   constructor(private readonly text: string) {}
 
   value(depth: number): Json {
-    if (depth > MOST_DEPTH) throw new SyntaxError("it is nested too deeply");
     this.match(SPACE);
     const first = this.text[this.at];
+    if (depth === MOST_DEPTH && (first === "{" || first === "[")) throw new SyntaxError("it is nested too deeply");
     if (first === "{") return { kind: "object", pairs: this.list("}", () => this.pair(depth)) };
     if (first === "[") return { kind: "array", items: this.list("]", () => this.value(depth + 1)) };
     if (first === '"') return { kind: "str", value: this.string() };

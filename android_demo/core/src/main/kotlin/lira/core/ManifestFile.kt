@@ -148,17 +148,8 @@ object ManifestFile {
 
     private fun checkRelative(path: String) {
         val leaves = '\\' in path || ':' in path || path.split("/").any { it in listOf("", ".", "..") }
-        if (leaves || !isPrintable(path)) throw DamagedBundle("manifest_path", "the manifest names an unsafe path.")
-    }
-
-    /** No control or format character, no half of a pair, nothing private or unassigned, no separator but the space. */
-    private fun isPrintable(text: String): Boolean = text.codePoints().allMatch {
-        it == ' '.code || when (Character.getType(it).toByte()) {
-            Character.CONTROL, Character.FORMAT, Character.SURROGATE, Character.PRIVATE_USE, Character.UNASSIGNED,
-            Character.LINE_SEPARATOR, Character.PARAGRAPH_SEPARATOR, Character.SPACE_SEPARATOR,
-            -> false
-            else -> true
-        }
+        val printable = path.all { it in ' '..'~' } // in ASCII all systems agree what is one name
+        if (leaves || !printable) throw DamagedBundle("manifest_path", "the manifest names an unsafe path.")
     }
 }
 
