@@ -71,6 +71,16 @@ class JsonReader(stream: InputStream) {
         }
     }
 
+    /** Reads any value: a map, a list, a string, a Double, a Boolean or null. */
+    fun value(): Any? = when (peek()) {
+        '{' -> HashMap<String, Any?>().also { map -> fields { map[it] = value() } }
+        '[' -> ArrayList<Any?>().also { list -> elements { list += value() } }
+        '"' -> text()
+        't', 'f' -> boolean()
+        'n' -> null.also { word("null") }
+        else -> real()
+    }
+
     /** Throws unless nothing but white space follows. */
     fun end() {
         if (peek() != null) throw JsonFault("something follows the end of the JSON")

@@ -51,11 +51,23 @@ internal class TokenizerFile(stream: InputStream) {
     private var results = IntArray(VOCABULARY_SIZE)
     private var count = 0
     private var isBpe = false
+    private var hasWordEnd = false
+    private var normalizer: Any? = null
+    private var splits: List<*>? = null
 
     fun table(): MergeTable {
-        reader.fields { key -> if (key == "model") reader.fields(::modelField) else reader.skip() }
+        reader.fields { key ->
+            when (key) {
+                "model" -> reader.fields(::modelField)
+                "normalizer" -> normalizer = reader.value()
+                "pre_tokenizer" -> splits = (reader.value() as? Map<*, *>)?.get("pretokenizers") as? List<*>
+                else -> reader.skip()
+            }
+        }
         reader.end()
         if (!isBpe) throw JsonFault("its model is not of byte pairs")
+        if (!hasWordEnd || normalizer != NORMALIZER) throw JsonFault("it reads text otherwise")
+        if (!isClipSplit()) throw JsonFault("it splits text otherwise")
         if (id(Tokenizer.START_TEXT) != Tokenizer.START_ID || id(Tokenizer.END_TEXT) != Tokenizer.END_ID) {
             throw JsonFault("its start and end tokens are elsewhere")
         }
@@ -72,7 +84,8 @@ internal class TokenizerFile(stream: InputStream) {
         when (key) {
             "type" -> isBpe = reader.string() == "BPE"
             "dropout", "continuing_subword_prefix" -> if (!reader.isNull()) throw JsonFault("it has a $key")
-            "vocab" -> reader.fields { vocabulary[it] = reader.integer().toInt() }
+            "end_of_word_suffix" -> hasWordEnd = reader.value() == WORD_END
+            "vocab" -> reader.fields { vocabulary[it] = reader.integer().coerceIn(-1, Int.MAX_VALUE.toLong()).toInt() }
             "merges" -> reader.elements(::merge)
             else -> reader.skip()
         }
@@ -91,11 +104,30 @@ internal class TokenizerFile(stream: InputStream) {
         results[count++] = id(parts[0] + parts[1])
     }
 
-    private fun id(symbol: String): Int = vocabulary[symbol] ?: throw JsonFault("its vocabulary lacks a symbol")
+    private fun isClipSplit(): Boolean {
+        val split = splits?.getOrNull(0) as? Map<*, *>
+        val bytes = splits?.getOrNull(1) as? Map<*, *>
+        return (split?.get("pattern") as? Map<*, *>)?.get("Regex") == SPLIT && bytes?.get("type") == "ByteLevel"
+    }
+
+    private fun id(symbol: String): Int = vocabulary[symbol]?.takeIf { it in 0..Tokenizer.END_ID }
+        ?: throw JsonFault("its vocabulary lacks a symbol")
 
     private companion object {
         const val VOCABULARY_SIZE = 49_408
         const val WORD_END = "</w>"
+
+        // What the file says of the steps of [Words] where it is CLIP's.
+        const val SPLIT =
+            """<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
+        val NORMALIZER = mapOf(
+            "type" to "Sequence",
+            "normalizers" to listOf(
+                mapOf("type" to "NFC"),
+                mapOf("type" to "Replace", "pattern" to mapOf("Regex" to "\\s+"), "content" to " "),
+                mapOf("type" to "Lowercase"),
+            ),
+        )
 
         /** The printable stand-in of each byte: itself where it is printable, else the next code point from 256 on. */
         fun byteSymbols(): Array<String> {

@@ -61,6 +61,11 @@ class TokenizerTest {
             "\"type\": \"BPE\"" to "\"type\": \"Unigram\"", "\"dropout\": null" to "\"dropout\": 0.1",
             "\"continuing_subword_prefix\": null" to "\"continuing_subword_prefix\": \"##\"",
             "\"<|endoftext|>\": 49407" to "\"<|endoftext|>\": 49406", "      \"!\": 0,\n" to "", "\"ll</w>\"\n      ]\n    ]" to "\"ll</w>\", \"x\"]]",
+            "\"!\": 0," to "\"!\": -1,", "\"!\": 0," to "\"!\": 49408,", "\"!\": 0," to "\"!\": 4294967296,",
+            "\"end_of_word_suffix\": \"</w>\"" to "\"end_of_word_suffix\": \"\"", "\"NFC\"" to "\"NFD\"",
+            "\"Lowercase\"" to "\"Strip\"", "\"normalizer\"" to "\"decoder\"", "\\\\s+\"" to "\\\\s\"", "[\\\\p{N}]|" to "[\\\\p{N}]+|",
+            "\"pre_tokenizer\"" to "\"decoder\"",
+            "\"ByteLevel\",\n        \"add_prefix_space\": false" to "\"Whitespace\",\n        \"add_prefix_space\": false",
         )
         for ((old, new) in changes) {
             assertTrue(old, old in good)
