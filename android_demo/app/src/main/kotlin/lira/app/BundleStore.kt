@@ -51,7 +51,7 @@ class BundleStore(private val parent: File) {
                     progress(done, total)
                 }
             }
-            Bundle.open(part, extras = true)
+            Bundle.open(part, strict = true)
             swap()
         } finally {
             part.deleteRecursively()

@@ -6,12 +6,13 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.file.Files
 import java.security.MessageDigest
+import java.util.Locale
 
 /** A checked bundle folder; [digest] is the SHA-256 of its manifest, and so stands for every file. */
 class Bundle private constructor(val folder: File, val manifest: Manifest, val digest: String) {
-    /** A component's entry. Throws [BadInput] where a partial bundle lacks it. */
+    /** A component's entry. Throws [NotRunnable] where a partial bundle lacks it. */
     fun component(name: String): Component =
-        manifest.components.firstOrNull { it.name == name } ?: throw BadInput("the bundle holds no $name.")
+        manifest.components.firstOrNull { it.name == name } ?: throw NotRunnable("the bundle holds no $name.")
 
     /** A component's graph for pictures of the bundle's first resolution. */
     fun graph(name: String): Graph = component(name).graphs.first()
@@ -21,9 +22,15 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val d
 
     val tokenizerFile: File get() = File(folder, manifest.tokenizer.path)
 
+    /** Throws [NotRunnable] for a bundle for another engine, and for one that lacks a component. */
+    fun requireRunnable() {
+        if (manifest.target != "onnx") throw NotRunnable("the bundle is for ${manifest.target}; export one with --target onnx.")
+        Interface.COMPONENTS.forEach(::component)
+    }
+
     /** Text states (1, 77, width) of the empty prompt. Throws [DamagedBundle] where they are not finite. */
     fun emptyPrompt(): FloatArray {
-        val entry = manifest.emptyPrompt ?: throw BadInput("the bundle holds no text states of the empty prompt.")
+        val entry = manifest.emptyPrompt ?: throw NotRunnable("the bundle holds no text states of the empty prompt.")
         return readTensor(entry)
     }
 
@@ -44,15 +51,19 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val d
          * Opens a bundle after a look at its manifest and at every file's presence, size and SHA-256.
          *
          * hashes: false leaves out the SHA-256, for a bundle that was checked when it was imported and that nobody else
-         * can write to. extras: also refuse what the manifest does not name, as lira-verify does.
+         * can write to. strict: also refuse, as lira-verify does, what the manifest does not name, and a model of which the
+         * manifest itself says that it lost parity.
          * Throws [BadInput] where there is no such folder, [DamagedBundle] for anything wrong in it.
          */
-        fun open(folder: File, hashes: Boolean = true, extras: Boolean = false): Bundle {
+        fun open(folder: File, hashes: Boolean = true, strict: Boolean = false): Bundle {
             if (!folder.isDirectory) throw BadInput("there is no bundle at $folder.", "no_bundle")
             val data = ManifestFile.read(folder)
             val manifest = ManifestFile.parse(data)
             for (entry in manifest.files()) checkFile(folder, entry, hashes)
-            if (extras) checkNothingElse(folder, manifest)
+            if (strict) {
+                checkNothingElse(folder, manifest)
+                checkStatedParity(manifest)
+            }
             val digest = MessageDigest.getInstance("SHA-256").digest(data).toHex()
             return Bundle(folder, manifest, digest)
         }
@@ -100,6 +111,13 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val d
             if (!isKnown(folder, "", known)) {
                 throw DamagedBundle("extra", "the folder holds something that its manifest does not name.")
             }
+        }
+
+        private fun checkStatedParity(manifest: Manifest) {
+            val all = manifest.components.map { it.name to it.parity } + listOfNotNull(manifest.picture?.let { "picture" to it })
+            val (what, measured) = all.firstOrNull { (_, measured) -> !measured.passed } ?: return
+            val numbers = "%.1f dB at export, %.1f dB were needed".format(Locale.ROOT, measured.db, measured.thresholdDb)
+            throw DamagedBundle("parity_lost", "the $what lost parity: $numbers, as the manifest says.")
         }
 
         private fun isKnown(folder: File, prefix: String, known: Set<String>): Boolean {

@@ -10,6 +10,9 @@ sealed class LiRAException(val code: String, sentence: String, cause: Throwable?
 /** The request cannot be served as asked. */
 class BadInput(sentence: String, code: String = "bad_input") : LiRAException(code, sentence)
 
+/** The bundle is whole, but not one that this engine can draw with. */
+class NotRunnable(sentence: String) : LiRAException("bad_input", sentence)
+
 /** Memory ran out, or would: [stage] is the component that did not fit, null where none had begun. */
 class OutOfMemory(sentence: String, val stage: String? = null, cause: Throwable? = null) :
     LiRAException("out_of_memory", sentence, cause)

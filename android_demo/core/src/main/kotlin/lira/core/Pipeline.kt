@@ -33,10 +33,13 @@ sealed class Event {
 /** The result: the picture, and the latent (1, C, H, W) that it was decoded from. */
 class Drawing(val picture: Picture, val latent: FloatArray, val texts: Map<String, String>)
 
+/** Whether a prompt says nothing: as Python's str.strip, for which U+0085 is a space too. */
+fun isBlank(prompt: String): Boolean = prompt.all { it.isWhitespace() || it == '\u0085' }
+
 /**
  * Prompt to picture in three stages, with one component in memory at a time. For one drawing.
  *
- * onEvent: called on the drawing's own thread. Throws [BadInput] for a partial bundle or one for another engine.
+ * onEvent: called on the drawing's own thread. Throws [NotRunnable] for a partial bundle or one for another engine.
  */
 class Pipeline(
     private val bundle: Bundle,
@@ -49,10 +52,7 @@ class Pipeline(
     private var cancelled = false
 
     init {
-        if (bundle.manifest.target != "onnx") {
-            throw BadInput("the bundle is for ${bundle.manifest.target}; export one with --target onnx.")
-        }
-        Interface.COMPONENTS.forEach(bundle::component)
+        bundle.requireRunnable()
     }
 
     /** Ends the drawing from any thread; [draw] throws [Cancelled], and nothing stays loaded. */
@@ -80,7 +80,7 @@ class Pipeline(
 
     private fun settings(request: Request): Settings {
         val defaults = bundle.manifest.sampler
-        if (request.prompt.isBlank()) throw BadInput("the prompt is empty; say what to draw.")
+        if (isBlank(request.prompt)) throw BadInput("the prompt is empty; say what to draw.")
         val guidance = request.guidance ?: defaults.guidance
         Sampler.checkGuidance(guidance)
         val sigmas = Sampler.shiftedSigmas(request.steps ?: defaults.steps, defaults.shift)

@@ -2,6 +2,8 @@ package lira.core
 
 import java.io.File
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
 import org.junit.Rule
 import org.junit.Test
 import org.junit.rules.TemporaryFolder
@@ -33,6 +35,22 @@ class BundleTest {
             assertEquals(manifest, "bad_input", codeOf { Pipeline(opened, ScriptedBackend()) })
         }
         assertEquals("bad_input", codeOf { Bundle.open(bundle("partial, no empty prompt")).emptyPrompt() })
+    }
+
+    @Test
+    fun `a model that lost parity by its own manifest is refused where all is looked at`() {
+        val lost = Golden.manifest("lost parity, and says so")
+        val denoiser = "\"psnr_db\":20.0,\"cosine\":0.9999,\"threshold_db\":35,\"passed\":false"
+        val picture = Golden.changed(lost, denoiser to denoiser.replace("20.0", "45.5").replace("false", "true"))
+        for ((manifest, what) in listOf(lost to "the denoiser lost parity: 20.0 dB", picture to "the picture lost parity: 20.0 dB")) {
+            val folder = bundle().also { it.resolve(Manifest.NAME).writeText(manifest) }
+            Bundle.open(folder)
+            val error = assertThrows(DamagedBundle::class.java) { Bundle.open(folder, strict = true) }
+            assertEquals("parity_lost", error.code)
+            assertTrue(error.message!!, error.message!!.startsWith(what))
+            folder.resolve("extra").writeText("x")
+            assertEquals("extra", codeOf { Bundle.open(folder, strict = true) }) // as lira-verify, which looks at files first
+        }
     }
 
     @Test

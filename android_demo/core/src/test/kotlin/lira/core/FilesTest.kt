@@ -20,7 +20,7 @@ class FilesTest {
         val wrong = golden.array("cases").map { it.jsonObject }.flatMap { case ->
             val bundle = Golden.writeBase(temporary.newFolder().resolve("bundle").also(File::mkdir))
             case.array("change").forEach { change(bundle, it.jsonObject) }
-            val found = listOf(codeOf { Bundle.open(bundle, extras = true) }, codeOf { Bundle.open(bundle) })
+            val found = listOf(codeOf { Bundle.open(bundle, strict = true) }, codeOf { Bundle.open(bundle) })
             val expected = listOf(case.textOrNull("code"), case.textOrNull("open_code"))
             if (found == expected) emptyList() else listOf("${case.text("name")}: $found in place of $expected")
         }

@@ -3,6 +3,7 @@ package lira.core
 import java.io.File
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+import java.security.MessageDigest
 import java.util.Base64
 import kotlinx.serialization.json.Json
 import kotlinx.serialization.json.JsonArray
@@ -35,6 +36,16 @@ object Golden {
     /** The text of a case of manifests.json whose name begins so. */
     fun manifest(name: String): String =
         read("manifests").array("cases").map { it.jsonObject }.single { it.text("name").startsWith(name) }.text("text")
+
+    /** A manifest's text with changes and a new checksum. */
+    fun changed(manifest: String, vararg changes: Pair<String, String>): String {
+        val old = Regex("\"checksum\": *\"([0-9a-f]{64})\"").findAll(manifest).last().groupValues[1]
+        val zeros = "0".repeat(64)
+        val open = changes.fold(manifest) { text, (from, to) -> text.replace(from, to).also { check(it != text) { from } } }
+        val (before, after) = open.substringBeforeLast(old) to open.substringAfterLast(old)
+        val digest = MessageDigest.getInstance("SHA-256").digest((before + zeros + after).toByteArray())
+        return before + digest.joinToString("") { "%02x".format(it) } + after
+    }
 
     /** The demo bundle; where it is absent the test is skipped and says so. */
     fun requireBundle(): File {

@@ -23,7 +23,7 @@ class NanoTest {
 
     @Before
     fun open() {
-        bundle = Bundle.open(Golden.requireBundle(), extras = true)
+        bundle = Bundle.open(Golden.requireBundle(), strict = true)
         val same = bundle.manifest.weightsDigest == WEIGHTS
         if (!same) println("SKIPPED: the bundle has other weights than the pictures that it is compared with")
         assumeTrue("the bundle has other weights than the pictures that it is compared with", same)

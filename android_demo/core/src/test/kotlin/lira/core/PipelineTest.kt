@@ -149,7 +149,7 @@ class PipelineTest {
     @Test
     fun `bad requests load nothing`() {
         val bad = listOf(
-            Request(" \n"), request.copy(steps = 0), request.copy(steps = 1001), request.copy(guidance = -1.0),
+            Request(" \n"), Request("\u0085\u001c\u00a0"), request.copy(steps = 0), request.copy(steps = 1001), request.copy(guidance = -1.0),
             request.copy(guidance = Double.NaN), request.copy(prompt = "\udc00"),
         )
         for (each in bad) {
