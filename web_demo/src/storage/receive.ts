@@ -1,9 +1,11 @@
 /** A bundle is checked while it is copied into the store; where there is no room, it is used from memory. */
 
+import { Bundle } from "../core/bundle";
 import { checkFile, checkNothingElse, checkStatedParity, readManifest, type OpenManifest } from "../core/check";
 import { LiraError } from "../core/errors";
 import { MANIFEST_NAME, filesOf, type FileEntry } from "../core/manifest";
 import { MemorySource, type BundleSource } from "../core/source";
+import { ClipTokenizer } from "../core/tokenizer";
 import { Store } from "./store";
 
 /** source: where the bundle is to be read from now on. kept: whether it is there the next time. */
@@ -16,9 +18,13 @@ export interface Received {
 /** Bytes that were checked so far, of all. */
 export type OnBytes = (done: number, total: number) => void;
 
-/** Check every file of `source` and keep it; raises LiraError where one is wrong, and then keeps nothing of that file. */
+/**
+ * Check every file of `source` and keep it in the place of what was kept. Raises LiraError where a file is wrong, and then
+ * keeps nothing of that file, or where the bundle cannot be drawn with; what was kept before stays then.
+ */
 export async function receive(source: BundleSource, onBytes: OnBytes): Promise<Received> {
   const open = await readManifest(source);
+  new Bundle(open, source).requireRunnable();
   await checkNothingElse(source, open.manifest);
   checkStatedParity(open.manifest); // one that states a loss is never kept
   try {
@@ -46,9 +52,14 @@ async function copyToStore(source: BundleSource, open: OpenManifest, onBytes: On
       );
     }
   }
+  await checkTokenizer(open, store);
   await store.write(MANIFEST_NAME, async (write) => write(open.bytes));
   await Store.removeOthers(open.digest);
   return store;
+}
+
+async function checkTokenizer(open: OpenManifest, source: BundleSource): Promise<void> {
+  ClipTokenizer.parse(await new Bundle(open, source).read(open.manifest.tokenizer.path));
 }
 
 async function holds(store: Store, entry: FileEntry): Promise<boolean> {
@@ -72,7 +83,9 @@ async function copyToMemory(source: BundleSource, open: OpenManifest, onBytes: O
     });
     files.set(entry.path, new Blob(pieces));
   }
-  return new MemorySource(source.name, files);
+  const copy = new MemorySource(source.name, files);
+  await checkTokenizer(open, copy);
+  return copy;
 }
 
 function counter(open: OpenManifest, onBytes: OnBytes): (bytes: number) => void {
