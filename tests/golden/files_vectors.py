@@ -7,7 +7,7 @@ from manifest_base import FILES, base, written
 
 Change = dict[str, Any]
 Codes = tuple[str | None, str | None]
-"""Of `lira-verify`'s checks `manifest`, `file` and `extra`, the first that fails; and of opening the bundle."""
+"""Of `lira-verify`'s checks `manifest`, `file`, `extra`, `parity`, the first that fails; and of opening the bundle."""
 
 WEIGHTS, MANIFEST = "denoiser.mlpackage/Data/weights/weight.bin", "manifest.json"
 EMPTY, LAST, GOLDEN = "decoder.onnx.data", "empty_prompt.f32", "golden-denoiser.f32"
@@ -21,6 +21,16 @@ def change(op: str, path: str, **more: Any) -> Change:
 def both(code: str | None) -> Codes:
     """Verifying and opening say the same."""
     return code, code
+
+
+def lost(component: int | None = None) -> Change:
+    """Another manifest, right in itself, which says that a component lost parity; without one, the drawing."""
+    record = base()
+    if component is None:
+        record["trajectory"].update(image_psnr_db=20.0, passed=False)
+    else:
+        record["components"][component]["parity"].update(psnr_db=20.0, passed=False)
+    return change("write", MANIFEST, text=written(record).decode())
 
 
 CASES: tuple[tuple[str, list[Change], Codes], ...] = (
@@ -84,6 +94,18 @@ CASES: tuple[tuple[str, list[Change], Codes], ...] = (
         both("wrong_size"),
     ),
     ("a file before what is too many", [change("add", "a.txt"), change("flip", LAST, offset=0)], both("wrong_sha256")),
+    ("a component that lost parity", [lost(1)], ("parity_lost", None)),
+    ("a drawing that lost parity", [lost()], ("parity_lost", None)),
+    (
+        "what is too many before parity that is lost",
+        [lost(0), change("add", "a.txt")],
+        ("extra", None),
+    ),
+    (
+        "a file before parity that is lost",
+        [lost(), change("delete", LAST)],
+        both("missing"),
+    ),
     (
         "the manifest before its files",
         [change("delete", LAST), change("flip", MANIFEST, offset=46)],

@@ -14,6 +14,7 @@ interface Change {
   path: string;
   to?: string;
   offset?: number;
+  text?: string;
 }
 interface Files {
   base: { manifest: string; files: Record<string, string> };
@@ -32,7 +33,7 @@ const basePlace = join(yard, "base");
 write(join(basePlace, "manifest.json"), base.manifest);
 for (const [path, content] of Object.entries(base.files)) write(join(basePlace, path), bytes(content));
 
-function apply(folder: string, { op, path, to, offset }: Change): void {
+function apply(folder: string, { op, path, to, offset, text }: Change): void {
   const place = join(folder, path);
   const edit = (change: (data: Buffer) => Uint8Array): void => write(place, change(readFileSync(place)));
   const operations: Record<string, () => void> = {
@@ -41,6 +42,7 @@ function apply(folder: string, { op, path, to, offset }: Change): void {
     flip: () => edit((data) => ((data[offset!]! ^= 1), data)),
     append: () => edit((data) => Buffer.concat([data, Buffer.of(0)])),
     add: () => write(place, "extra"),
+    write: () => write(place, text!),
     directory: () => (rmSync(place, { recursive: true, force: true }), mkdirSync(place, { recursive: true })),
     link: () => {
       if (existsSync(place)) renameSync(place, join(dirname(place), to!));

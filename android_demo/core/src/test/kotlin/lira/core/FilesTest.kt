@@ -41,6 +41,7 @@ class FilesTest {
                 it.write(byte xor 1)
             }
             "append" -> file.appendBytes(byteArrayOf(0))
+            "write" -> file.writeText(change.text("text"))
             "add" -> file.also { it.parentFile.mkdirs() }.writeText("x")
             "link" -> {
                 file.renameTo(file.resolveSibling(change.text("to")))
