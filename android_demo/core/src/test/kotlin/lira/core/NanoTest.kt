@@ -92,6 +92,20 @@ class NanoTest {
     }
 
     @Test
+    fun `a run that goes on is ended by another thread`() {
+        val graph = bundle.graph(Interface.DECODER)
+        val backend = OnnxBackend()
+        backend.load(graph, bundle.folder)
+        val latent = mapOf("latent" to Tensor.Floats(FloatArray(4 * 32 * 32)))
+        val impatient = Thread { while (!Thread.interrupted()) backend.stop() }.apply { start() }
+        assertEquals("graph_failed", codeOf { repeat(10) { backend.run(latent) } })
+        impatient.interrupt()
+        impatient.join()
+        backend.run(latent) // the next is not ended
+        backend.unload()
+    }
+
+    @Test
     fun `a file that is no graph is refused with a stable code`() {
         val folder = createTempDir()
         try {
