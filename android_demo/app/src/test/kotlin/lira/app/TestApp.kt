@@ -17,17 +17,28 @@ class TestApp : LiRAApp() {
     var available: Long? = null
     var settings: SessionSettings? = null
 
+    /** Called before a drawing gets its engine. */
+    var onBackend: () -> Unit = {}
+
     override fun backend(settings: SessionSettings): Backend {
         this.settings = settings
+        onBackend()
         return scripted ?: super.backend(settings)
     }
 
     override fun availableBytes(): Long? = available
+
+    /** What the app asks the system where no test says otherwise. */
+    fun systemBytes(): Long? = super.availableBytes()
 }
 
 /** Answers with zeros; [onRun] is called with each graph's path before it. */
 class FakeBackend(private val onRun: (String) -> Unit = {}) : Backend {
+    @Volatile
     private var loaded: Graph? = null
+    val isLoaded get() = loaded != null
+
+    @Volatile
     var stopped = false
         private set
 
@@ -71,9 +82,9 @@ fun sourceOf(folder: File): Source = Source(
 /** Lets the main thread work for a frame: a frame that does not come holds up all messages behind it. */
 fun frame() = shadowOf(Looper.getMainLooper()).idleFor(Duration.ofMillis(17))
 
-/** Lets the main thread work until [happened]; fails after a minute. */
+/** Lets the main thread work until [happened]; fails after five minutes, which a drawing takes on no machine, however busy. */
 fun waitUntil(what: String, happened: () -> Boolean) {
-    val end = System.nanoTime() + 60_000_000_000
+    val end = System.nanoTime() + 300_000_000_000
     while (!happened()) {
         assertTrue("waited in vain until $what", System.nanoTime() < end)
         frame()

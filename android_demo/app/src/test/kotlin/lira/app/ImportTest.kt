@@ -1,0 +1,154 @@
+package lira.app
+
+import android.app.Activity
+import android.content.ContentProvider
+import android.content.ContentValues
+import android.content.Intent
+import android.database.Cursor
+import android.database.MatrixCursor
+import android.net.Uri
+import android.os.ParcelFileDescriptor
+import android.provider.DocumentsContract
+import android.provider.DocumentsContract.Document
+import android.view.View
+import java.io.File
+import java.util.Base64
+import java.util.concurrent.CountDownLatch
+import org.json.JSONObject
+import org.junit.Assert.assertArrayEquals
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.Robolectric
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.annotation.Config
+
+@RunWith(RobolectricTestRunner::class)
+@Config(qualifiers = "$PHONE-hdpi")
+class ImportTest {
+    private val phone = Phone()
+
+    @Before
+    fun bundle() {
+        phone.app.store.take(sourceOf(demoBundle())) { _, _ -> }
+    }
+
+    /** The demo bundle from a folder whose denoiser is given only when the test says so. */
+    private fun slow(go: CountDownLatch): Source {
+        val files = sourceOf(demoBundle()).files.toMutableMap()
+        val weights = files.getValue("denoiser.onnx.data")
+        files["denoiser.onnx.data"] = {
+            go.await()
+            weights()
+        }
+        return Source(files)
+    }
+
+    @Test
+    fun `a damaged bundle is refused in one sentence and the old one still draws`() {
+        phone.open()
+        val damaged = sourceOf(demoBundle()).files.toMutableMap()
+        damaged["decoder.onnx"] = { "x".byteInputStream() }
+        phone.app.importer.begin { Source(damaged) }
+        assertTrue(phone.isVisible(R.id.progress))
+        waitUntil("the import ended") { phone.isVisible(R.id.error) }
+        assertEquals("code: wrong_size", phone.text(R.id.code))
+        assertEquals("Choose another model", phone.text(R.id.remedy))
+        assertTrue(phone.text(R.id.bundle).startsWith("nano"))
+        phone.drawn()
+    }
+
+    @Test
+    fun `the first bundle is taken and then it can be drawn with`() {
+        phone.app.store.folder.deleteRecursively()
+        phone.open()
+        phone.app.importer.begin { sourceOf(demoBundle()) }
+        waitUntil("the import ended") { phone.app.importer.state == null }
+        assertTrue(phone.text(R.id.bundle).startsWith("nano"))
+        assertTrue(phone.view<View>(R.id.draw).isEnabled && phone.isVisible(R.id.draw))
+    }
+
+    @Test
+    fun `a cancelled import is no error and leaves what was there`() {
+        phone.open()
+        val go = CountDownLatch(1)
+        phone.app.importer.begin { slow(go) }
+        phone.settle()
+        assertTrue(phone.isVisible(R.id.cancel) && !phone.view<View>(R.id.choose).isEnabled)
+        phone.click(R.id.cancel)
+        go.countDown()
+        waitUntil("the import ended") { phone.app.importer.state == null }
+        assertFalse(phone.isVisible(R.id.error))
+        assertTrue(phone.isVisible(R.id.draw) && phone.text(R.id.bundle).startsWith("nano"))
+        assertFalse(phone.app.filesDir.resolve("bundle.part").exists())
+    }
+
+    @Test
+    fun `a picked folder is taken with the folders in it and its signature`() {
+        val tree = small(File(phone.app.cacheDir, "tree"))
+        tree.resolve("manifest.json.sig").writeText("s")
+        Robolectric.setupContentProvider(Documents::class.java, Documents.AUTHORITY).root = tree
+        phone.open()
+        phone.click(R.id.choose)
+        val asked = shadowOf(phone.activity).nextStartedActivity
+        val picked = Intent().setData(DocumentsContract.buildTreeDocumentUri(Documents.AUTHORITY, "."))
+        shadowOf(phone.activity).receiveResult(asked, Activity.RESULT_OK, picked)
+        waitUntil("the import ended") { phone.app.importer.state == null }
+        assertEquals("", phone.text(R.id.sentence))
+        val weights = "denoiser.mlpackage/Data/weights/weight.bin"
+        assertArrayEquals(tree.resolve(weights).readBytes(), phone.app.store.folder.resolve(weights).readBytes())
+        assertTrue(phone.text(R.id.bundle).startsWith("toy"))
+    }
+
+    /** The whole bundle of tests/golden, which has folders and which nothing can run. */
+    private fun small(folder: File): File {
+        val base = JSONObject(File(System.getProperty("lira.golden"), "files.json").readText()).getJSONObject("base")
+        val files = base.getJSONObject("files")
+        for (path in files.keys()) {
+            val file = folder.resolve(path).also { it.parentFile!!.mkdirs() }
+            file.writeBytes(Base64.getDecoder().decode(files.getString(path)))
+        }
+        return folder.also { it.resolve("manifest.json").writeText(base.getString("manifest")) }
+    }
+}
+
+/** A folder of this machine as the system's picker hands one over; ids are paths within it. */
+class Documents : ContentProvider() {
+    lateinit var root: File
+
+    override fun onCreate() = true
+
+    override fun query(
+        uri: Uri,
+        projection: Array<String>?,
+        selection: String?,
+        selectionArgs: Array<String>?,
+        sortOrder: String?,
+    ): Cursor {
+        val parent = DocumentsContract.getDocumentId(uri)
+        val rows = MatrixCursor(arrayOf(Document.COLUMN_DOCUMENT_ID, Document.COLUMN_DISPLAY_NAME, Document.COLUMN_MIME_TYPE))
+        for (file in root.resolve(parent).listFiles()!!) {
+            rows.addRow(arrayOf("$parent/${file.name}", file.name, if (file.isDirectory) Document.MIME_TYPE_DIR else "file"))
+        }
+        return rows
+    }
+
+    override fun openFile(uri: Uri, mode: String): ParcelFileDescriptor =
+        ParcelFileDescriptor.open(root.resolve(DocumentsContract.getDocumentId(uri)), ParcelFileDescriptor.parseMode(mode))
+
+    override fun getType(uri: Uri): String? = null
+
+    override fun insert(uri: Uri, values: ContentValues?): Uri? = null
+
+    override fun update(uri: Uri, values: ContentValues?, selection: String?, selectionArgs: Array<String>?): Int = 0
+
+    override fun delete(uri: Uri, selection: String?, selectionArgs: Array<String>?): Int = 0
+
+    companion object {
+        const val AUTHORITY = "lira.test.documents"
+    }
+}

@@ -1,0 +1,69 @@
+package lira.app
+
+import android.widget.EditText
+import android.widget.Switch
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.annotation.Config
+
+@RunWith(RobolectricTestRunner::class)
+@Config(qualifiers = "$PHONE-hdpi")
+class LowMemoryTest {
+    private val phone = Phone()
+
+    @Before
+    fun bundle() {
+        phone.app.store.take(sourceOf(demoBundle())) { _, _ -> }
+    }
+
+    @Test
+    fun `no memory says which stage and draws with low memory at one tap`() {
+        phone.app.scripted = FakeBackend()
+        phone.app.available = 25_000_000 // the denoiser takes 36 MB, with low memory 23
+        phone.open()
+        phone.draw()
+        phone.waitForError()
+        assertTrue(phone.text(R.id.sentence), phone.text(R.id.sentence).contains("“Drawing”"))
+        assertEquals("code: out_of_memory", phone.text(R.id.code))
+        phone.screenshot("error")
+        phone.click(R.id.remedy)
+        phone.waitForPicture()
+        assertTrue(phone.app.settings!!.lowMemory && phone.view<Switch>(R.id.low_memory).isChecked)
+    }
+
+    @Test
+    fun `a killed drawing leaves the screen and the prompt and draws with low memory at one tap`() {
+        phone.halfway(steps = 2)
+        phone.open()
+        phone.draw()
+        waitUntil("step 2") { phone.text(R.id.status).contains("step 2") }
+        phone.killDrawing()
+        phone.waitForError()
+        assertTrue(phone.text(R.id.sentence), phone.text(R.id.sentence).startsWith("The system ended the drawing at “Drawing”"))
+        assertEquals(PROMPT, phone.view<EditText>(R.id.prompt).text.toString())
+        assertEquals("Try with low memory", phone.text(R.id.remedy))
+        phone.app.scripted = FakeBackend()
+        phone.click(R.id.remedy)
+        phone.waitForPicture()
+        assertTrue(phone.app.settings!!.lowMemory && phone.view<Switch>(R.id.low_memory).isChecked)
+    }
+
+    @Test
+    fun `the beginning of a long prompt is still all that is drawn with low memory`() {
+        phone.app.scripted = FakeBackend()
+        phone.open()
+        phone.type(R.id.prompt, "apple ".repeat(200))
+        phone.click(R.id.draw)
+        phone.waitForError()
+        phone.app.available = 25_000_000
+        phone.click(R.id.remedy)
+        waitUntil("there is no memory") { phone.text(R.id.code) == "code: out_of_memory" }
+        phone.click(R.id.remedy)
+        phone.waitForPicture()
+        assertTrue(phone.text(R.id.status).contains("This had no effect"))
+    }
+}
