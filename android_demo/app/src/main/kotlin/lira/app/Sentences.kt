@@ -26,10 +26,16 @@ class Sentences(private val resources: Resources) {
 
     /** What went wrong, and what would help. */
     fun failed(record: Record): UiState.Failed = when {
-        record.status == Status.KILLED -> failed("killed", stage(record.stage), Remedy.LOW_MEMORY, record.code)
+        record.status == Status.KILLED -> memory("killed", record)
         record.code == ErrorCodes.TOO_LONG -> failed(record.code, shortened(record.dropped), Remedy.CUT, "bad_input")
-        record.code in MEMORY -> failed(record.code, stage(record.stage), Remedy.LOW_MEMORY)
+        record.code in MEMORY -> memory(if (record.wish.lowMemory) LOW_TOO else record.code, record)
         else -> failed(record.code)
+    }
+
+    /** Low memory is offered but where it was not enough. */
+    private fun memory(name: String, record: Record): UiState.Failed {
+        val remedy = if (record.wish.lowMemory) Remedy.CHOOSE else Remedy.LOW_MEMORY
+        return failed(name, stage(record.stage), remedy, record.code)
     }
 
     /** The sentence of a code; of the app's own reasons the code is `bad_input`. */
@@ -49,6 +55,7 @@ class Sentences(private val resources: Resources) {
 
     companion object {
         private const val MOST_SAID = 60
+        private const val LOW_TOO = "out_of_memory_low"
         private val MEMORY = setOf("out_of_memory", "over_budget")
         private val OWN = setOf(ErrorCodes.TOO_LONG, ErrorCodes.EMPTY_PROMPT, ErrorCodes.BAD_SEED)
         private val STAGES = mapOf(
@@ -72,6 +79,7 @@ class Sentences(private val resources: Resources) {
             "io_error" to R.string.error_io_error,
             "killed" to R.string.error_killed,
             "out_of_memory" to R.string.error_out_of_memory,
+            LOW_TOO to R.string.error_out_of_memory_low,
             "over_budget" to R.string.error_over_budget,
             "not_finite" to R.string.error_not_finite,
             "parity_lost" to R.string.error_parity_lost,

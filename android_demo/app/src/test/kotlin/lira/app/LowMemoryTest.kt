@@ -66,4 +66,17 @@ class LowMemoryTest {
         phone.waitForPicture()
         assertTrue(phone.text(R.id.status).contains("This had no effect"))
     }
+
+    @Test
+    fun `where low memory was not enough it is not offered again`() {
+        phone.app.scripted = FakeBackend()
+        phone.app.available = 1_000_000
+        phone.open()
+        phone.view<Switch>(R.id.low_memory).isChecked = true
+        phone.draw()
+        phone.waitForError()
+        assertTrue(phone.text(R.id.sentence), phone.text(R.id.sentence).contains("not even with low memory"))
+        assertEquals("code: out_of_memory", phone.text(R.id.code))
+        assertEquals("Choose another model", phone.text(R.id.remedy))
+    }
 }
