@@ -3,6 +3,7 @@ package lira.app
 import java.io.File
 import java.io.IOException
 import java.io.InputStream
+import java.security.MessageDigest
 import lira.core.Cancelled
 import lira.core.DamagedBundle
 import org.junit.Assert.assertArrayEquals
@@ -82,6 +83,43 @@ class BundleStoreTest {
         File(temporary.root, "bundle.part").mkdir()
         BundleStore(temporary.root).mend()
         assertWhole()
+    }
+
+    @Test
+    fun `a process that ended after a swap leaves the new bundle alone`() {
+        store.take(good) { _, _ -> }
+        File(temporary.root, "bundle.old").mkdir()
+        BundleStore(temporary.root).mend()
+        assertWhole()
+    }
+
+    @Test
+    fun `a file that does not end is left where it should have ended`() {
+        var read = 0L
+        val endless = object : InputStream() {
+            override fun read() = throw AssertionError("byte by byte")
+
+            override fun read(bytes: ByteArray, offset: Int, length: Int): Int {
+                read += length
+                return if (read > 100_000_000) throw IOException("asked for more") else length
+            }
+        }
+        assertEquals("wrong_size", codeOf(Source(good.files + ("decoder.onnx" to { endless as InputStream }))))
+        assertEquals(good.files.getValue("decoder.onnx")().readBytes().size + 1L, read)
+    }
+
+    @Test
+    fun `a bundle larger than the disk is refused before it is copied`() {
+        val large = with("manifest.json") { sealed(String(it).replaceFirst(Regex("\"bytes\": \\d+"), "\"bytes\": ${1L shl 60}")) }
+        assertEquals("disk_full", codeOf(large))
+    }
+
+    /** The manifest with the checksum that it must have. */
+    private fun sealed(text: String): ByteArray {
+        val stored = Regex("\"checksum\": \"([0-9a-f]{64})\"").find(text)!!.groupValues[1]
+        val zeros = text.replace(stored, "0".repeat(64)).toByteArray()
+        val digest = MessageDigest.getInstance("SHA-256").digest(zeros).joinToString("") { "%02x".format(it) }
+        return text.replace(stored, digest).toByteArray()
     }
 
     @Test

@@ -1,5 +1,7 @@
 package lira.app
 
+import android.app.Notification
+import android.app.NotificationManager
 import android.graphics.BitmapFactory
 import android.os.Bundle
 import android.os.Handler
@@ -19,6 +21,7 @@ import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.android.controller.ServiceController
+import org.robolectric.shadows.ShadowPowerManager
 
 @RunWith(RobolectricTestRunner::class)
 class DrawServiceTest {
@@ -60,6 +63,8 @@ class DrawServiceTest {
         waitFor(Status.DONE)
         assertEquals((1..6).toList(), heard.filter { it.stage == "denoiser" && it.total == 6 }.map { it.step }.distinct())
         assertEquals(listOf("text_encoder", "denoiser", "decoder"), heard.last().figures.map { it.stage })
+        assertEquals("the first preview is of step 2", 2, Record.of(previews.first()).step)
+        assertEquals("no preview comes with the picture", Status.RUNNING, Record.of(previews.last()).status)
         assertEquals(32 * 32, previews.last().getIntArray(DrawService.PREVIEW)!!.size)
         assertEquals(heard.last(), journal.read())
         assertEquals(256, BitmapFactory.decodeFile(journal.picture.path).width)
@@ -115,6 +120,86 @@ class DrawServiceTest {
         waitFor(Status.CANCELLED)
         assertTrue(before.contentEquals(journal.picture.readBytes()))
         assertFalse(app.filesDir.resolve("picture.png.part").exists())
+    }
+
+    @Test
+    fun `cancelled before it has an engine it does not begin`() {
+        app.scripted = FakeBackend { error("it draws") }
+        val go = CountDownLatch(1)
+        app.onBackend = go::await
+        val messenger = service().draw(wish).listen()
+        messenger.send(Message.obtain(null, DrawService.WHAT_CANCEL))
+        frame()
+        go.countDown()
+        waitFor(Status.CANCELLED)
+    }
+
+    @Test
+    fun `the notification tells the step and cancels at one tap`() {
+        val go = CountDownLatch(1)
+        var runs = 0
+        app.scripted = FakeBackend { if (it == "denoiser.onnx" && ++runs == 3) go.await() } // two runs a step
+        val service = service().draw(wish)
+        service.listen()
+        waitUntil("a step is told") { (heard.lastOrNull()?.step ?: 0) == 1 }
+        val shown = shadowOf(app.getSystemService(NotificationManager::class.java)).getNotification(Notifications.ID)
+        val progress = listOf(Notification.EXTRA_PROGRESS, Notification.EXTRA_PROGRESS_MAX).map(shown.extras::getInt)
+        assertEquals(listOf(1, 6), progress)
+        assertEquals("Drawing: step 1 of 6", shown.extras.getString(Notification.EXTRA_TEXT))
+        service.get().onStartCommand(shadowOf(shown.actions.single().actionIntent).savedIntent, 0, 2)
+        go.countDown()
+        waitFor(Status.CANCELLED)
+    }
+
+    @Test
+    fun `the processor stays awake while it draws and no longer`() {
+        val go = CountDownLatch(1)
+        app.scripted = FakeBackend { go.await() }
+        service().draw(wish).listen()
+        val lock = ShadowPowerManager.getLatestWakeLock()
+        assertTrue(lock.isHeld)
+        go.countDown()
+        waitFor(Status.DONE)
+        assertFalse(lock.isHeld)
+    }
+
+    @Test
+    fun `a service that is ended ends its drawing`() {
+        val go = CountDownLatch(1)
+        val fake = FakeBackend { go.await() }
+        app.scripted = fake
+        val service = service().draw(wish)
+        waitUntil("it is loaded") { fake.isLoaded }
+        service.destroy()
+        assertTrue(fake.stopped)
+        assertFalse(ShadowPowerManager.getLatestWakeLock().isHeld)
+        go.countDown()
+    }
+
+    @Test
+    fun `whoever left hears nothing more`() {
+        app.scripted = FakeBackend()
+        val service = service()
+        service.listen().send(Message.obtain(null, DrawService.WHAT_LEAVE).apply { replyTo = inbox })
+        frame()
+        service.draw(wish)
+        waitUntil("it is drawn") { journal.read().status == Status.DONE }
+        assertEquals(listOf(Status.NONE), heard.map { it.status })
+    }
+
+    @Test
+    fun `without room for its journal nothing is drawn`() {
+        app.filesDir.resolve("drawing.properties.part/in-the-way").mkdirs()
+        app.scripted = FakeBackend { error("it draws") }
+        service().also { it.listen() }.draw(wish)
+        waitFor(Status.FAILED)
+        assertEquals("io_error" to wish, heard.last().code to heard.last().wish)
+    }
+
+    @Test
+    fun `a journal that cannot be read is none`() {
+        app.filesDir.resolve("drawing.properties").writeText("prompt=\\u00zz")
+        assertEquals(Record(), journal.read())
     }
 
     @Test

@@ -1,17 +1,21 @@
 package lira.app
 
-import android.content.Context
+import android.app.ActivityManager
+import android.system.ErrnoException
+import android.system.OsConstants
 import java.io.File
+import java.io.IOException
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
 
 @RunWith(RobolectricTestRunner::class)
 class SentencesTest {
-    private val context: Context = RuntimeEnvironment.getApplication()
+    private val context = RuntimeEnvironment.getApplication() as TestApp
     private val sentences = Sentences(context.resources)
 
     @Test
@@ -41,6 +45,40 @@ class SentencesTest {
         val killed = sentences.failed(Record(Status.KILLED, stage = "decoder", code = "out_of_memory"))
         assertTrue(killed.sentence, killed.sentence.contains("Painting the pixels"))
         assertEquals(Remedy.LOW_MEMORY to "out_of_memory", killed.remedy to killed.code)
+    }
+
+    @Test
+    fun `memory is what is free before the system ends other processes`() {
+        val manager = shadowOf(context.getSystemService(ActivityManager::class.java))
+        fun free(total: Long, free: Long) = manager.setMemoryInfo(
+            ActivityManager.MemoryInfo().apply {
+                totalMem = total
+                availMem = free
+                threshold = 200
+            },
+        )
+        free(total = 1000, free = 700)
+        assertEquals(500L, context.systemBytes())
+        free(total = 1000, free = 100)
+        assertEquals(0L, context.systemBytes())
+        free(total = 0, free = 0)
+        assertEquals("it does not say", null, context.systemBytes())
+    }
+
+    @Test
+    fun `a full disk is named whatever says so`() {
+        val full = ErrnoException("write", OsConstants.ENOSPC)
+        assertEquals("disk_full", ErrorCodes.of(IOException("write failed", full)))
+        assertEquals("disk_full", ErrorCodes.of(IOException("No space left on device")))
+        assertEquals("io_error", ErrorCodes.of(IOException("read failed", ErrnoException("read", OsConstants.EIO))))
+        assertEquals("io_error", ErrorCodes.of(SecurityException("the leave to read was taken back")))
+        assertEquals("internal", ErrorCodes.of(IllegalStateException()))
+    }
+
+    @Test
+    fun `figures are rounded up to whole megabytes`() {
+        val record = Record(Status.DONE, figures = listOf(Figure("decoder", 1.25, 20_000_001)))
+        assertTrue(sentences.figures(record), sentences.figures(record).endsWith("at most 21 MB"))
     }
 
     @Test
