@@ -37,13 +37,13 @@ class ImportTest {
         phone.app.store.take(sourceOf(demoBundle())) { _, _ -> }
     }
 
-    /** The demo bundle from a folder whose denoiser is given only when the test says so. */
+    /** Another bundle, whose decoder is given only when the test says so. */
     private fun slow(go: CountDownLatch): Source {
-        val files = sourceOf(demoBundle()).files.toMutableMap()
-        val weights = files.getValue("denoiser.onnx.data")
-        files["denoiser.onnx.data"] = {
+        val files = sourceOf(small(File(phone.app.cacheDir, "slow"))).files.toMutableMap()
+        val decoder = files.getValue("decoder.onnx")
+        files["decoder.onnx"] = {
             go.await()
-            weights()
+            decoder()
         }
         return Source(files)
     }
