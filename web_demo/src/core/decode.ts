@@ -21,17 +21,22 @@ function refuse(at: string, wanted: string): never {
   throw new TypeError(`${wanted} is expected at ${at}`);
 }
 
-/** A whole number between two bounds. */
+/** Of a whole number, its sign among them: as many as Python reads. */
+const MOST_DIGITS = 4300;
+
+/** A whole number between two bounds, exact. */
 export const int =
-  (least = -Infinity, most = Infinity): Decoder<number> =>
-  (json, at) =>
-    json.kind === "int" && json.value >= least && json.value <= most ? json.value : refuse(at, "a whole number in range");
+  (least: number, most = Infinity): Decoder<bigint> =>
+  (json, at) => {
+    const value = json.kind === "int" && json.digits.length <= MOST_DIGITS ? BigInt(json.digits) : null;
+    return value !== null && value >= least && value <= most ? value : refuse(at, "a whole number in range");
+  };
 
 /** A finite number; `above`: an excluded lower bound. */
 export const float =
   ({ least = -Infinity, most = Infinity, above = -Infinity } = {}): Decoder<number> =>
   (json, at) => {
-    const number = json.kind === "int" || json.kind === "float" ? json.value : NaN;
+    const number = json.kind === "int" ? Number(json.digits) : json.kind === "float" ? json.value : NaN;
     return Number.isFinite(number) && number >= least && number <= most && number > above ? number : refuse(at, "a number in range");
   };
 
@@ -90,3 +95,23 @@ export const struct =
     }
     return Object.fromEntries(values) as Struct<F>;
   };
+
+/** The same with its whole numbers as numbers. */
+export type Counted<T> = T extends bigint
+  ? number
+  : T extends ReadonlyMap<infer K, infer V>
+    ? ReadonlyMap<K, Counted<V>>
+    : T extends object
+      ? { readonly [K in keyof T]: Counted<T[K]> }
+      : T;
+
+/** Whole numbers beyond 2^53 become the nearest that there is. */
+export function counted<T>(value: T): Counted<T> {
+  const copy = (of: unknown): unknown => {
+    if (typeof of === "bigint") return Number(of);
+    if (Array.isArray(of)) return of.map(copy);
+    if (of instanceof Map) return new Map([...of].map(([key, each]) => [key, copy(each)]));
+    return of !== null && typeof of === "object" ? Object.fromEntries(Object.entries(of).map(([key, each]) => [key, copy(each)])) : of;
+  };
+  return copy(value) as Counted<T>;
+}

@@ -4,7 +4,7 @@
 export const COMPONENTS = ["text_encoder", "denoiser", "decoder"] as const;
 export const IMAGE_ENCODER = "image_encoder";
 export const PROMPT_TOKENS = 77;
-export const MOST_GOLDEN_NUMBERS = 16_384;
+const MOST_GOLDEN_NUMBERS = 16_384n;
 
 export const COMPONENT_NAMES = [...COMPONENTS, IMAGE_ENCODER] as const;
 export type ComponentName = (typeof COMPONENT_NAMES)[number];
@@ -12,15 +12,17 @@ export const DTYPES = ["float32", "float16", "int64", "int32", "int8", "uint8", 
 export type Dtype = (typeof DTYPES)[number];
 
 /** A named input or output with its fixed shape. */
-export interface TensorSpec {
+export interface TensorSpec<Side = number> {
   readonly name: string;
-  readonly shape: readonly number[];
+  readonly shape: readonly Side[];
   readonly dtype: Dtype;
 }
+/** As a manifest says it, which may say anything. */
+export type ExactTensorSpec = TensorSpec<bigint>;
 
 export interface Interface {
-  readonly inputs: readonly TensorSpec[];
-  readonly outputs: readonly TensorSpec[];
+  readonly inputs: readonly ExactTensorSpec[];
+  readonly outputs: readonly ExactTensorSpec[];
 }
 
 /**
@@ -29,15 +31,15 @@ export interface Interface {
  * latentShape: (1, C, H, W); scale: image px a latent px; dText: width of a text state. Pictures are float32
  * (1, 3, H scale, W scale), sRGB in [0, 1].
  */
-export function componentInterface(latentShape: readonly number[], scale: number, dText: number): Record<ComponentName, Interface> {
-  const [, , height, width] = latentShape as [number, number, number, number];
-  const latent: TensorSpec = { name: "latent", shape: latentShape, dtype: "float32" };
-  const image: TensorSpec = { name: "image", shape: [1, 3, height * scale, width * scale], dtype: "float32" };
-  const states: TensorSpec = { name: "text_states", shape: [1, PROMPT_TOKENS, dText], dtype: "float32" };
-  const ids: TensorSpec = { name: "input_ids", shape: [1, PROMPT_TOKENS], dtype: "int32" };
-  const time: TensorSpec = { name: "timestep", shape: [1], dtype: "float32" };
-  const velocity: TensorSpec = { name: "velocity", shape: latentShape, dtype: "float32" };
-  const reasoning: TensorSpec = { name: "reasoning_steps", shape: [1], dtype: "int32" };
+export function componentInterface(latentShape: readonly bigint[], scale: bigint, dText: bigint): Record<ComponentName, Interface> {
+  const [, , height, width] = latentShape as [bigint, bigint, bigint, bigint];
+  const latent: ExactTensorSpec = { name: "latent", shape: latentShape, dtype: "float32" };
+  const image: ExactTensorSpec = { name: "image", shape: [1n, 3n, height * scale, width * scale], dtype: "float32" };
+  const states: ExactTensorSpec = { name: "text_states", shape: [1n, BigInt(PROMPT_TOKENS), dText], dtype: "float32" };
+  const ids: ExactTensorSpec = { name: "input_ids", shape: [1n, BigInt(PROMPT_TOKENS)], dtype: "int32" };
+  const time: ExactTensorSpec = { name: "timestep", shape: [1n], dtype: "float32" };
+  const velocity: ExactTensorSpec = { name: "velocity", shape: latentShape, dtype: "float32" };
+  const reasoning: ExactTensorSpec = { name: "reasoning_steps", shape: [1n], dtype: "int32" };
   return {
     text_encoder: { inputs: [ids], outputs: [states] },
     denoiser: { inputs: [latent, time, states], outputs: [velocity, reasoning] },
@@ -48,15 +50,22 @@ export function componentInterface(latentShape: readonly number[], scale: number
 
 export const product = (shape: readonly number[]): number => shape.reduce((all, side) => all * side, 1);
 
-/** How many numbers of a graph's first output a bundle stores: each k-th, k the least that shares no divisor with the count. */
-export function goldenCount(output: TensorSpec): number {
-  const count = product(output.shape);
-  if (!Number.isSafeInteger(count)) return NaN; // a forged shape: equal to no count
-  let k = Math.max(1, Math.ceil(count / MOST_GOLDEN_NUMBERS));
-  while (commonDivisor(k, count) > 1) k += 1;
-  return Math.ceil(count / k);
+/** k: of an output of `count` numbers a bundle stores each k-th, k the least that shares no divisor with the count. */
+export function goldenStride(count: bigint): bigint {
+  let k = ceilDivided(count, MOST_GOLDEN_NUMBERS);
+  while (commonDivisor(k, count) > 1n) k += 1n;
+  return k;
 }
 
-function commonDivisor(a: number, b: number): number {
-  return b === 0 ? a : commonDivisor(b, a % b);
+/** How many numbers of a graph's first output are stored. */
+export function goldenCount(output: ExactTensorSpec): bigint {
+  const count = output.shape.reduce((all, side) => all * side, 1n);
+  return ceilDivided(count, goldenStride(count));
+}
+
+const ceilDivided = (a: bigint, b: bigint): bigint => (a + b - 1n) / b;
+
+function commonDivisor(a: bigint, b: bigint): bigint {
+  while (b) [a, b] = [b, a % b];
+  return a;
 }

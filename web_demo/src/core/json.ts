@@ -6,16 +6,15 @@
 export type Json =
   | { readonly kind: "null" }
   | { readonly kind: "bool"; readonly value: boolean }
-  /** A whole number has neither point nor exponent; beyond 2^53 it is the nearest double. */
-  | { readonly kind: "int" | "float"; readonly value: number }
+  /** A whole number has neither point nor exponent. It stays as it is written: who asks for it may want all its digits. */
+  | { readonly kind: "int"; readonly digits: string }
+  | { readonly kind: "float"; readonly value: number }
   | { readonly kind: "str"; readonly value: string }
   | { readonly kind: "array"; readonly items: readonly Json[] }
   | { readonly kind: "object"; readonly pairs: readonly (readonly [string, Json])[] };
 
 /** Of objects and arrays in one another; the same in every language. */
 const MOST_DEPTH = 500;
-/** Of a whole number: as many as Python reads. */
-const MOST_DIGITS = 4300;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const SPACE = /[ \t\n\r]*/y;
@@ -85,9 +84,7 @@ class Reader {
 
   private number(): Json {
     const found = this.match(NUMBER) ?? this.fail();
-    const kind = found[1] || found[2] ? "float" : "int";
-    if (kind === "int" && found[0].replace("-", "").length > MOST_DIGITS) throw new SyntaxError(`a number has more than ${MOST_DIGITS} digits`);
-    return { kind, value: Number(found[0]) };
+    return found[1] || found[2] ? { kind: "float", value: Number(found[0]) } : { kind: "int", digits: found[0] };
   }
 
   private match(pattern: RegExp): RegExpExecArray | null {

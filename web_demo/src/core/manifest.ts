@@ -1,9 +1,10 @@
 /** The manifest: the only contract between the exporters and everything that runs a bundle. */
 
+import { counted } from "./decode";
 import { LiraError } from "./errors";
-import { COMPONENTS, PROMPT_TOKENS, componentInterface, goldenCount, product, type TensorSpec } from "./interface";
+import { COMPONENTS, PROMPT_TOKENS, componentInterface, goldenCount, type ExactTensorSpec } from "./interface";
 import { parseJson, type Json } from "./json";
-import { headerDecoder, manifestDecoder, type Component, type FileEntry, type Graph, type Manifest } from "./manifest_entries";
+import { headerDecoder, manifestDecoder, type ExactComponent, type ExactGraph, type ExactManifest, type Manifest } from "./manifest_entries";
 import { sha256 } from "./sha256";
 
 export type { Component, FileEntry, Graph, Manifest, TensorFile } from "./manifest_entries";
@@ -16,17 +17,18 @@ const NO_CHECKSUM = "0".repeat(64);
 
 /** Decode a manifest's file and compare it with its own checksum; raises LiraError with one sentence. */
 export function parseManifest(data: Uint8Array): Manifest {
-  const manifest = decode(data);
-  validate(manifest);
+  const exact = decode(data);
+  validate(exact);
+  const manifest = counted(exact);
   if (manifest.checksum === null || manifest.checksum !== checksumOf(data, manifest.checksum)) {
     throw new LiraError(`${MANIFEST_NAME} does not have the checksum that it says: it was altered.`, "manifest_checksum");
   }
   return manifest;
 }
 
-function decode(data: Uint8Array): Manifest {
+function decode(data: Uint8Array): ExactManifest {
   if (data.length > MAX_MANIFEST_BYTES) throw unreadable(`it is larger than ${MAX_MANIFEST_BYTES} bytes`);
-  let version: number;
+  let version: bigint;
   let json: Json;
   try {
     // A header may stand before text that is no Unicode: it is looked for in what can be read.
@@ -35,7 +37,7 @@ function decode(data: Uint8Array): Manifest {
   } catch (error) {
     throw unreadable((error as Error).message);
   }
-  if (version !== FORMAT_VERSION) {
+  if (version !== BigInt(FORMAT_VERSION)) {
     const hint = version < FORMAT_VERSION ? "export the bundle again" : "a newer LiRA wrote it";
     const said = `the manifest has format version ${version}, but this LiRA reads ${FORMAT_VERSION}: ${hint}.`;
     throw new LiraError(said, "manifest_version");
@@ -60,8 +62,8 @@ function checksumOf(data: Uint8Array, stored: string): string {
 }
 
 /** Every file the bundle must hold besides the manifest itself. */
-export function filesOf(manifest: Manifest): FileEntry[] {
-  const files: FileEntry[] = [manifest.tokenizer];
+export function filesOf<M extends Manifest | ExactManifest>(manifest: M): M["tokenizer"][] {
+  const files: M["tokenizer"][] = [manifest.tokenizer];
   for (const component of manifest.components) {
     files.push(...component.files, ...component.graphs.flatMap((graph) => graph.golden ?? []));
   }
@@ -82,7 +84,7 @@ export function foldersOf(path: string): string[] {
 }
 
 /** Check what types cannot say: names, paths, resolutions and shapes that agree; raises LiraError. */
-function validate(manifest: Manifest): void {
+function validate(manifest: ExactManifest): void {
   const entries = filesOf(manifest);
   for (const { path } of entries) checkRelative(path);
   const paths = entries.map(({ path }) => path.toLowerCase()); // many file systems know no case
@@ -125,14 +127,14 @@ function checkRelative(path: string): void {
   }
 }
 
-function textWidth(manifest: Manifest): number {
+function textWidth(manifest: ExactManifest): bigint {
   const graphs = manifest.components.flatMap((component) => component.graphs);
   const tensors = graphs.flatMap((graph) => [...graph.inputs, ...graph.outputs]);
-  return tensors.find((tensor) => tensor.name === "text_states" && tensor.shape.length)?.shape.at(-1) ?? 1;
+  return tensors.find((tensor) => tensor.name === "text_states" && tensor.shape.length)?.shape.at(-1) ?? 1n;
 }
 
 /** One graph for every resolution, or one for all; each opens a file of the component, with LiRA's tensors. */
-function checkComponent(manifest: Manifest, component: Component, dText: number): void {
+function checkComponent(manifest: ExactManifest, component: ExactComponent, dText: bigint): void {
   const wanted = component.name === "text_encoder" ? [null] : manifest.resolutions;
   if (!same(component.graphs.map((graph) => graph.resolution), wanted)) {
     throw inconsistent(`the graphs of ${component.name} are not those of the bundle's resolutions.`);
@@ -140,28 +142,29 @@ function checkComponent(manifest: Manifest, component: Component, dText: number)
   for (const graph of component.graphs) checkGraph(manifest, component, graph, dText);
 }
 
-function checkGraph(manifest: Manifest, component: Component, graph: Graph, dText: number): void {
+function checkGraph(manifest: ExactManifest, component: ExactComponent, graph: ExactGraph, dText: bigint): void {
   const { name } = component;
   if (!component.files.some((entry) => entry.path === graph.path || entry.path.startsWith(`${graph.path}/`))) {
     throw inconsistent(`${name} opens ${JSON.stringify(graph.path)}, which is none of its files.`);
   }
-  const shape = latentShape(manifest, graph.resolution ?? manifest.resolutions[0]!);
-  const { inputs, outputs } = componentInterface(shape, manifest.latent.scale, dText)[name];
+  const { channels, scale } = manifest.latent;
+  const side = (graph.resolution ?? manifest.resolutions[0]!) / scale;
+  const { inputs, outputs } = componentInterface([1n, channels, side, side], scale, dText)[name];
   if (!sameTensors(graph.inputs, inputs) || !sameTensors(graph.outputs, outputs)) {
     throw inconsistent(`the tensors of ${name} are not those of a LiRA ${name}.`);
   }
   if (!graph.golden) return;
   const count = goldenCount(graph.outputs[0]!);
-  if (!same(graph.golden.shape, [count]) || graph.golden.bytes !== 4 * count) {
+  if (!same(graph.golden.shape, [count]) || graph.golden.bytes !== 4n * count) {
     throw inconsistent(`the golden output of ${name} does not have the shape of a golden output.`);
   }
 }
 
-function checkEmptyPrompt(manifest: Manifest, dText: number): void {
+function checkEmptyPrompt(manifest: ExactManifest, dText: bigint): void {
   const empty = manifest.empty_prompt;
   if (!empty) {
     if (!manifest.partial) throw inconsistent("the manifest lacks the text states of the empty prompt.");
-  } else if (!same(empty.shape, [1, PROMPT_TOKENS, dText]) || empty.bytes !== 4 * product(empty.shape)) {
+  } else if (!same(empty.shape, [1n, BigInt(PROMPT_TOKENS), dText]) || empty.bytes !== 4n * BigInt(PROMPT_TOKENS) * dText) {
     throw inconsistent("the text states of the empty prompt do not have the text encoder's shape.");
   }
 }
@@ -170,7 +173,7 @@ function same<T>(a: readonly T[], b: readonly T[]): boolean {
   return a.length === b.length && a.every((value, i) => value === b[i]);
 }
 
-function sameTensors(a: readonly TensorSpec[], b: readonly TensorSpec[]): boolean {
-  const one = (x: TensorSpec, y: TensorSpec): boolean => x.name === y.name && x.dtype === y.dtype && same(x.shape, y.shape);
+function sameTensors(a: readonly ExactTensorSpec[], b: readonly ExactTensorSpec[]): boolean {
+  const one = (x: ExactTensorSpec, y: ExactTensorSpec): boolean => x.name === y.name && x.dtype === y.dtype && same(x.shape, y.shape);
   return a.length === b.length && a.every((tensor, i) => one(tensor, b[i]!));
 }

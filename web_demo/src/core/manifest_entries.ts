@@ -4,8 +4,8 @@
  * runtime/lira_runtime/manifest_entries.py says what each field means; docs/manifest.schema.json is its JSON schema.
  */
 
-import { bool, float, int, list, nullable, oneOf, optional, record, required, str, struct, type Decoder } from "./decode";
-import { COMPONENT_NAMES, DTYPES, type TensorSpec } from "./interface";
+import { bool, float, int, list, nullable, oneOf, optional, record, required, str, struct, type Counted, type Decoder } from "./decode";
+import { COMPONENT_NAMES, DTYPES, type ExactTensorSpec } from "./interface";
 import { METHODS } from "./sampler";
 
 /** What a decoder returns. */
@@ -20,7 +20,7 @@ const hex = str({ pattern: /^[0-9a-f]{64}$/ });
 const fileFields = { path: required(path), bytes: required(count), sha256: required(hex) };
 const file = struct(fileFields);
 const tensorFile = struct({ ...fileFields, shape: required(list(positive)), dtype: required(oneOf(["float32"])) });
-const tensor: Decoder<TensorSpec> = struct({
+const tensor: Decoder<ExactTensorSpec> = struct({
   name: required(text),
   shape: required(list(positive)),
   dtype: required(oneOf(DTYPES)),
@@ -98,7 +98,7 @@ const sampler = struct({
 const source = struct({
   digest: required(hex),
   weights: required(oneOf(["demo", "checkpoint", "seed"])),
-  seed: optional(nullable(int()), null),
+  seed: optional(nullable(int(-Infinity)), null),
 });
 
 /** Of format version 5. */
@@ -122,10 +122,16 @@ export const manifestDecoder = struct({
 });
 
 /** Read first, so that a newer format is named as such and not as an unknown field. */
-export const headerDecoder = struct({ format_version: required(int()) }, "ignored");
+export const headerDecoder = struct({ format_version: required(int(-Infinity)) }, "ignored");
 
-export type FileEntry = Of<typeof file>;
-export type TensorFile = Of<typeof tensorFile>;
-export type Graph = Of<typeof graph>;
-export type Component = Of<typeof component>;
-export type Manifest = Of<typeof manifestDecoder>;
+/** As it is read and checked: whole numbers of any size. */
+export type ExactManifest = Of<typeof manifestDecoder>;
+export type ExactComponent = Of<typeof component>;
+export type ExactGraph = Of<typeof graph>;
+
+/** As it is used, once it was checked: no bundle that can be loaded holds a size beyond 2^53. */
+export type Manifest = Counted<ExactManifest>;
+export type Component = Counted<ExactComponent>;
+export type Graph = Counted<ExactGraph>;
+export type FileEntry = Counted<Of<typeof file>>;
+export type TensorFile = Counted<Of<typeof tensorFile>>;
