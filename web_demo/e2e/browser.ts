@@ -10,6 +10,7 @@ import { chromium, type BrowserContext, type Page } from "playwright-core";
 import { pageServer } from "../scripts/serve.mjs";
 
 export const BUNDLE = process.env["LIRA_BUNDLE"] ?? fileURLToPath(new URL("../../build/nano-onnx/", import.meta.url));
+export const DIST = fileURLToPath(new URL("../dist/", import.meta.url));
 export const CHROMIUM = process.env["CHROMIUM"] ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
@@ -20,9 +21,9 @@ export interface Site {
   stop(): Promise<void>;
 }
 
-/** The built page and a bundle, served by this machine. */
-export async function serve(bundle: string, isolated = true, wanted = 0): Promise<Site> {
-  const server = pageServer(bundle, { isolated });
+/** The built page and a bundle, served by this machine. wanted: the port. dist: another built page. */
+export async function serve(bundle: string, isolated = true, wanted = 0, dist = DIST): Promise<Site> {
+  const server = pageServer(bundle, { isolated, dist });
   const [answer] = server.listeners("request") as RequestListener[];
   const held = new Map<string, Promise<void>>();
   server.removeAllListeners("request").on("request", async (request, response) => {

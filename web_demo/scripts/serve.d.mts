@@ -1,3 +1,3 @@
 import type { Server } from "node:http";
 
-export function pageServer(bundle: string, options?: { isolated?: boolean }): Server;
+export function pageServer(bundle: string, options?: { isolated?: boolean; dist?: string }): Server;

@@ -18,16 +18,16 @@ const TYPES = {
 const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 /** The file of an address, or null where it would lie outside. */
-function fileOf(pathname, bundle) {
-  const [root, path] = pathname.startsWith("/bundle/") ? [bundle, pathname.slice(7)] : [DIST, pathname];
+function fileOf(pathname, bundle, dist) {
+  const [root, path] = pathname.startsWith("/bundle/") ? [bundle, pathname.slice(7)] : [dist, pathname];
   const place = normalize(join(root, decodeURIComponent(path.endsWith("/") ? `${path}index.html` : path)));
   return place.startsWith(normalize(root + sep)) ? place : null;
 }
 
-/** A server that is not listening yet. isolated: whether it sends the headers that let a page have threads. */
-export function pageServer(bundle, { isolated = true } = {}) {
+/** A server that is not listening yet. isolated: whether it sends the headers that let a page have threads. dist: the built page. */
+export function pageServer(bundle, { isolated = true, dist = DIST } = {}) {
   return createServer(async (request, response) => {
-    const place = fileOf(new URL(request.url, "http://localhost").pathname, bundle);
+    const place = fileOf(new URL(request.url, "http://localhost").pathname, bundle, dist);
     const file = place && (await stat(place).catch(() => null));
     if (!file?.isFile()) return response.writeHead(404, { "Content-Type": "text/plain" }).end("not found");
     response.writeHead(200, {

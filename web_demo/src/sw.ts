@@ -11,10 +11,10 @@ declare const __VERSION__: string;
 const CACHE = `lira-page-${__VERSION__}`;
 
 self.addEventListener("install", (event) => {
+  // It waits until no page of the version before is open: one that is open still starts workers of its own version.
   const fetched = async (): Promise<void> => {
     const cache = await caches.open(CACHE);
     await cache.addAll(__FILES__.map((file) => new Request(file, { cache: "reload" })));
-    await self.skipWaiting();
   };
   event.waitUntil(fetched());
 });
