@@ -9,7 +9,8 @@ export class Engine {
   private worker: Worker | null = null;
   private choice: EngineChoice | null = null;
   private place: Place = { kind: "kept" };
-  private checked: BundleSummary | null = null;
+  /** The bundle that was opened last, and where from: its files were checked in this session. */
+  private checked: { readonly bundle: BundleSummary; readonly place: Place } | null = null;
 
   constructor(private readonly listen: Listen) {}
 
@@ -24,11 +25,11 @@ export class Engine {
     });
     worker.addEventListener("error", (event) => {
       event.preventDefault();
-      const sentence = `the worker failed: ${event.message || "it did not start"}.`;
+      const sentence = `the worker failed: ${event.message || "it did not start; load the page once more"}.`;
       if (worker === this.worker) this.heard({ kind: "failed", code: "internal", sentence, stage: null, place: "open" });
     });
     this.worker = worker;
-    this.send({ kind: "open", engine: choice, place, checked: this.checked?.digest ?? null });
+    this.send({ kind: "open", engine: choice, place, checked: this.checked?.bundle.digest ?? null });
   }
 
   /** Whether it runs, with these settings. */
@@ -36,9 +37,10 @@ export class Engine {
     return this.worker !== null && JSON.stringify(choice) === JSON.stringify(this.choice);
   }
 
-  /** Open once more what was open, whose files were checked in this session. */
+  /** Open once more what was open. */
   reopen(choice: EngineChoice): void {
-    this.open(this.checked?.kept ? { kind: "kept" } : this.place, choice);
+    const { bundle, place } = this.checked ?? {};
+    this.open(bundle?.kept || !place ? { kind: "kept" } : place, choice);
   }
 
   draw(request: DrawRequest): void {
@@ -62,7 +64,7 @@ export class Engine {
   }
 
   private heard(message: FromWorker): void {
-    if (message.kind === "opened") this.checked = message.bundle;
+    if (message.kind === "opened") this.checked = { bundle: message.bundle, place: this.place };
     this.listen(message);
   }
 }

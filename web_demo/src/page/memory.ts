@@ -21,6 +21,16 @@ export function recall<T>(key: string): T | null {
   }
 }
 
+/** All that is remembered under keys that begin with `prefix`. */
+export function allRemembered<T>(prefix: string): [key: string, value: T][] {
+  try {
+    const keys = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX + prefix));
+    return keys.map((key) => key.slice(PREFIX.length)).map((key) => [key, recall<T>(key)!]);
+  } catch {
+    return [];
+  }
+}
+
 /** name: of the file to download. caption: what the user reads under it. */
 export interface LastPicture {
   readonly name: string;

@@ -16,6 +16,12 @@ export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)}
 
 export const say = (sentence: string): void => void (page.status.textContent = sentence);
 
+/** busy: nothing can be begun, and what goes on can be cancelled. */
+export function showBusy(busy: boolean): void {
+  page.draw.disabled = page.load.disabled = page.pick.disabled = page.remove.disabled = busy;
+  page.cancel.disabled = !busy;
+}
+
 /** share: 0 to 1, null where nothing goes on. */
 export function showProgress(share: number | null): void {
   page.progress.hidden = share === null;

@@ -35,9 +35,10 @@ async function answer(message: ToWorker): Promise<void> {
     bundle = new Bundle(received.open, received.source);
     bundle.requireRunnable();
     say({ kind: "opened", bundle: summary(bundle, received.kept) });
-  } else if (bundle && engine) {
-    await draw(bundle, engine, message.request, say);
+    return;
   }
+  if (!bundle || !engine) throw new LiraError("no bundle is open.", "internal");
+  await draw(bundle, engine, message.request, say);
 }
 
 /** The engine's memory and threads are decided once in a worker's life. */
