@@ -101,7 +101,6 @@ function heard(message: FromWorker): void {
     },
     step: stepped,
     preview: showPreview,
-    previews_off: () => showMemory("There is no memory for previews; the drawing goes on without them."),
     stage_done: ({ report }) => addStage(report),
     image: (image) => void drawn(image),
     failed: ({ code, sentence, stage, place: during }) => {

@@ -9,7 +9,7 @@ export type Place =
   | { readonly kind: "origin"; readonly folder: string }
   | { readonly kind: "folder"; readonly files: readonly File[] };
 
-/** limitBytes: of the engine's memory. lowMemory: one thread, weights packed once, no previews. */
+/** limitBytes: of the engine's memory. lowMemory: one thread, weights packed once. */
 export interface EngineChoice {
   readonly threads: number;
   readonly lowMemory: boolean;
@@ -59,8 +59,6 @@ export type FromWorker =
   | { readonly kind: "stage"; readonly stage: ComponentName }
   | { readonly kind: "step"; readonly index: number; readonly total: number; readonly reasoningSteps: number; readonly heapBytes: number; readonly stepSeconds: number }
   | { readonly kind: "preview"; readonly pixels: Uint8Array; readonly side: number; readonly index: number }
-  /** There was no memory for previews; the drawing goes on. */
-  | { readonly kind: "previews_off" }
   | { readonly kind: "stage_done"; readonly report: StageReport }
   | { readonly kind: "image"; readonly png: Blob; readonly pixels: Uint8Array; readonly side: number; readonly threads: number }
   | { readonly kind: "failed"; readonly code: Code; readonly sentence: string; readonly stage: ComponentName | null; readonly place: "open" | "draw" };
