@@ -96,7 +96,7 @@ async function readPieces(file: Extract<Found, { kind: "file" }>, path: string, 
 export async function checkNothingElse(source: BundleSource, manifest: Manifest): Promise<void> {
   const [extra] = extraPaths((await source.list()) ?? [], manifest);
   if (extra !== undefined) {
-    throw new LiraError(`${source.name} holds ${printable(extra)}, which the manifest does not name.`, "extra");
+    throw new LiraError(`${source.name} holds ${extra}, which the manifest does not name.`, "extra");
   }
 }
 
@@ -122,10 +122,6 @@ function extraPaths(paths: readonly string[], manifest: Manifest): string[] {
     return files.has(path) || path.endsWith("/") ? [] : [path];
   });
   return [...new Set(extra)].sort();
-}
-
-function printable(name: string): string {
-  return name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
 }
 
 /** Check everything of a bundle, as lira-verify does of files; onBytes: how many were read since the last call. */

@@ -1,5 +1,7 @@
 /** Errors a user can act on: one sentence, and a stable code for programs (docs/commands.md lists them all). */
 
+import { printable } from "./say";
+
 export const MEMORY = ["over_budget", "out_of_memory"] as const;
 export const NUMBERS = ["parity_lost", "not_quantized", "not_delegated", "not_finite"] as const;
 export const DAMAGED = [
@@ -36,14 +38,14 @@ export type Code =
   | (typeof REQUEST)[number]
   | (typeof OTHERS)[number];
 
-/** The message is the sentence that the user reads. */
+/** The message is the sentence that the user reads, `printable`. */
 export class LiraError extends Error {
   readonly code: Code;
   /** The pipeline's stage in which it happened, where it happened in one. */
   stage?: string;
 
   constructor(sentence: string, code: Code, options?: ErrorOptions) {
-    super(sentence, options);
+    super(printable(sentence), options);
     this.name = "LiraError";
     this.code = code;
   }

@@ -2,7 +2,8 @@
 
 import type { DrawRequest, FromWorker } from "../worker/protocol";
 import { keepPicture, lastPicture, type LastPicture } from "./memory";
-import { fileName, hideCaption, offerDownload, showPixels, showPng } from "./view";
+import { hideCaption, offerDownload, showPixels, showPng } from "./view";
+import { fileName } from "./words";
 
 let last: (LastPicture & { png: Blob }) | null = null;
 let previewed = false;

@@ -8,7 +8,8 @@ import { Engine } from "./engine";
 import { offerBundle, readEngine, readRequest, rememberForm } from "./form";
 import { endPreview, finishPicture, showPreview } from "./picture";
 import { markRunning, takeEnded } from "./running";
-import { STAGE_WORDS, addStage, clearError, clearStages, megabytes, say, showBusy, showError, showMemory, showModel, showProgress } from "./view";
+import { addStage, clearError, clearStages, say, showBusy, showError, showMemory, showModel, showProgress } from "./view";
+import { STAGE_WORDS, megabytes } from "./words";
 
 type State = "reading" | "empty" | "ready" | "drawing";
 

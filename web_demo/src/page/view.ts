@@ -4,15 +4,7 @@ import { toRgba } from "../core/pixels";
 import type { Code } from "../core/errors";
 import type { BundleSummary, StageReport } from "../worker/protocol";
 import { page } from "./elements";
-
-/** Stages by the words that a reader knows. */
-export const STAGE_WORDS: Readonly<Record<string, string>> = {
-  text_encoder: "Reading the prompt",
-  denoiser: "Drawing",
-  decoder: "Making the pixels",
-};
-
-export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+import { STAGE_WORDS, bundleLine, megabytes } from "./words";
 
 export const say = (sentence: string): void => void (page.status.textContent = sentence);
 
@@ -73,14 +65,7 @@ export const hideCaption = (): void => void (page.download.hidden = page.caption
 
 export function showModel(bundle: BundleSummary | null): void {
   page.remove.hidden = !bundle?.kept;
-  if (!bundle) {
-    page.model.textContent = "No model is loaded yet.";
-    return;
-  }
-  const sizes = bundle.resolutions.map((side) => `${side} px`).join(", ");
-  const kept = bundle.kept ? "kept on this device" : "in memory until this page is closed";
-  const recipes = bundle.recipes.join(", ");
-  page.model.textContent = `${bundle.preset}, ${recipes}, ${sizes}: ${bundle.files} files, ${megabytes(bundle.bytes)}, all checked; ${kept}.`;
+  page.model.textContent = bundle ? bundleLine(bundle) : "No model is loaded yet.";
 }
 
 export const clearStages = (): void => page.stages.replaceChildren();
@@ -100,9 +85,3 @@ export function addStage({ stage, seconds, heapBytes }: StageReport): void {
 }
 
 export const showMemory = (sentence: string): void => void (page.memory.textContent = sentence);
-
-/** A file's name of a prompt: letters and digits of any script. */
-export function fileName(prompt: string, seed: bigint): string {
-  const words = prompt.toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu) ?? ["picture"];
-  return `${[...words.join("-")].slice(0, 50).join("")}-${seed}.png`;
-}
