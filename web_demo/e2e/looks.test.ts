@@ -97,4 +97,31 @@ test("every control has a name, is large enough for a finger, and is reached by 
   for (const id of ["prompt", "seed", "dice", "steps", "guidance", "method", "threads", "low", "draw", "load", "pick", "remove"]) expect(reached).toContain(id);
 });
 
+test("from the page's top Tab reaches the prompt first, as it is seen", async () => {
+  const { page } = all;
+  await page.reload();
+  await said(page, /^Ready/);
+  await page.keyboard.press("Tab");
+  expect(await page.evaluate(() => document.activeElement!.id)).toBe("prompt");
+});
+
+test("the focus goes to Cancel while Draw cannot be pressed, and back; no more is read aloud than can be listened to", async () => {
+  const { page } = all;
+  const focused = (): Promise<string> => page.evaluate(() => document.activeElement!.id);
+  await page.evaluate(() => {
+    const aloud: string[] = ((window as unknown as { aloud: string[] }).aloud = []);
+    new MutationObserver(() => aloud.push(document.querySelector('[role="status"]')!.textContent!)).observe(document.querySelector('[role="status"]')!, { childList: true });
+  });
+  await page.locator("#steps").evaluate((steps: HTMLInputElement) => (steps.value = "12"));
+  await page.focus("#draw");
+  await page.keyboard.press("Enter");
+  await said(page, /^Drawing: step/);
+  expect(await focused()).toBe("cancel");
+  await said(page, /^Done/);
+  expect(await focused()).toBe("draw");
+  const aloud = await page.evaluate(() => (window as unknown as { aloud: string[] }).aloud);
+  expect(aloud.flatMap((each) => /step (\d+) of 12/.exec(each)?.[1] ?? [])).toEqual(["1", "3", "6", "9"]);
+  expect(aloud.at(-1)).toMatch(/^Done/);
+});
+
 test("there was no console error, and no request left the origin", () => expect(all.faults).toEqual([]));

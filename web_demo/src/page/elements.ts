@@ -36,6 +36,7 @@ export const page = {
   progress: element("progress", HTMLProgressElement),
   empty: element("empty", HTMLElement),
   status: element("status", HTMLElement),
+  spoken: element("spoken", HTMLElement),
   caption: element("caption", HTMLElement),
   alert: element("alert", HTMLElement),
   model: element("model", HTMLElement),

@@ -8,7 +8,7 @@ import { Engine } from "./engine";
 import { offerBundle, readEngine, readRequest, rememberForm } from "./form";
 import { endPreview, finishPicture, showPreview } from "./picture";
 import { markRunning, takeEnded } from "./running";
-import { addStage, clearError, clearStages, say, showBusy, showError, showMemory, showModel, showProgress } from "./view";
+import { addStage, clearError, clearStages, say, sayProgress, showBusy, showError, showMemory, showModel, showProgress } from "./view";
 import { STAGE_WORDS, megabytes } from "./words";
 
 type State = "reading" | "empty" | "ready" | "drawing";
@@ -89,10 +89,7 @@ export function cancel(): void {
 
 function heard(message: FromWorker): void {
   const answers: { [Kind in FromWorker["kind"]]: (of: Extract<FromWorker, { kind: Kind }>) => void } = {
-    reading: ({ done, total }) => {
-      showProgress(done / total);
-      say(`Checking the model: ${megabytes(done)} of ${megabytes(total)}.`);
-    },
+    reading: ({ done, total }) => sayProgress(done / total, `Checking the model: ${megabytes(done)} of ${megabytes(total)}.`),
     opened: ({ bundle: found }) => void opened(found),
     nothing_kept: nothingKept,
     prompt_cut: ({ dropped }) => showMemory(`The prompt was too long; this has no effect: ${dropped.slice(0, 60)}...`),
@@ -144,8 +141,8 @@ function stepped({ index, total, stepSeconds: seconds, heapBytes, reasoningSteps
   progress = `after step ${index + 1} of ${total}`;
   stepSeconds.push(seconds);
   markRunning(progress);
-  showProgress((index + 1) / total);
-  say(`Drawing: step ${index + 1} of ${total}, ${seconds.toFixed(2)} s, ${reasoningSteps} reasoning steps.`);
+  const said = `Drawing: step ${index + 1} of ${total}, ${seconds.toFixed(2)} s, ${reasoningSteps} reasoning steps.`;
+  sayProgress((index + 1) / total, said);
   showMemory(`The engine has ${megabytes(heapBytes)} of memory.`);
 }
 

@@ -4,14 +4,29 @@ import { toRgba } from "../core/pixels";
 import type { Code } from "../core/errors";
 import type { BundleSummary, StageReport } from "../worker/protocol";
 import { page } from "./elements";
+import { Quarters } from "./quarters";
 import { STAGE_WORDS, bundleLine, megabytes } from "./words";
 
-export const say = (sentence: string): void => void (page.status.textContent = sentence);
+const quarters = new Quarters();
+
+export function say(sentence: string): void {
+  page.status.textContent = page.spoken.textContent = sentence;
+}
+
+/** Say how far it is, of which a screen reader tells no more than can be listened to. share: 0 to 1. */
+export function sayProgress(share: number, sentence: string): void {
+  showProgress(share);
+  page.status.textContent = sentence;
+  if (quarters.isNew(share)) page.spoken.textContent = sentence;
+}
 
 /** busy: nothing can be begun, and what goes on can be cancelled. */
 export function showBusy(busy: boolean): void {
   page.draw.disabled = page.load.disabled = page.pick.disabled = page.remove.disabled = busy;
   page.cancel.disabled = !busy;
+  const focused = document.activeElement;
+  // Who uses the keyboard would lose their place with a button that goes.
+  if (focused instanceof HTMLButtonElement && (focused.disabled || focused.hidden)) (busy ? page.cancel : page.draw).focus();
 }
 
 /** share: 0 to 1, null where nothing goes on. */
