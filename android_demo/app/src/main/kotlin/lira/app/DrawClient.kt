@@ -35,7 +35,9 @@ class DrawClient(private val context: Context, private val heard: (Record, Bitma
         context.startForegroundService(DrawService.intent(context, wish))
     }
 
-    fun cancel() = send(DrawService.WHAT_CANCEL)
+    fun cancel() {
+        context.startService(DrawService.cancelIntent(context))
+    }
 
     override fun onServiceConnected(name: ComponentName, binder: IBinder) {
         service = Messenger(binder)

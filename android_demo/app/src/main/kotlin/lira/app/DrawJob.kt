@@ -25,7 +25,7 @@ class DrawJob(
     private val tell: (Record, Picture?) -> Unit,
 ) {
     private var record = Record(Status.RUNNING, wish)
-    private var preview: Preview? = null
+    private var preview: Lazy<Preview?> = lazyOf(null)
     private var side = 0
 
     @Volatile
@@ -60,15 +60,16 @@ class DrawJob(
 
     private fun failed(error: LiRAException): Record = when {
         error.code == "interrupted" -> record.copy(status = Status.CANCELLED)
-        error is PromptTooLong -> record.copy(status = Status.FAILED, code = ErrorCodes.TOO_LONG, dropped = error.dropped)
+        error is PromptTooLong -> record.copy(status = Status.FAILED, code = ErrorCodes.of(error), dropped = error.dropped)
         error is OutOfMemory -> record.copy(status = Status.FAILED, code = error.code, stage = error.stage ?: record.stage)
-        else -> record.copy(status = Status.FAILED, code = error.code)
+        else -> record.copy(status = Status.FAILED, code = ErrorCodes.of(error))
     }
 
     private fun draw() {
         // Every byte was checked when it was imported, into a folder that this app alone can write to.
         val bundle = Bundle.open(app.store.folder, hashes = false)
-        preview = if (wish.lowMemory) null else Preview.of(bundle)
+        // At the first preview the denoiser is loaded, so its latent has the shape that the manifest says.
+        if (!wish.lowMemory) preview = lazy { Preview.of(bundle) }
         side = bundle.manifest.latentShape(bundle.manifest.resolutions.first()).last().toInt()
         val settings = SessionSettings(lowMemory = wish.lowMemory)
         val policy = MemoryPolicy(wish.lowMemory, app::availableBytes)
@@ -86,7 +87,7 @@ class DrawJob(
             is Event.PromptCut -> record.copy(dropped = event.dropped)
             is Event.StageStarted -> record.copy(stage = event.stage, step = 0, total = 0)
             is Event.Stepped -> {
-                if (event.index % PREVIEW_STEPS == PREVIEW_STEPS - 1) picture = preview?.picture(event.x0, side, side)
+                if (event.index % PREVIEW_STEPS == PREVIEW_STEPS - 1) picture = preview.value?.picture(event.x0, side, side)
                 record.copy(step = event.index + 1, total = event.total)
             }
             is Event.StageFinished ->

@@ -24,6 +24,12 @@ class DrawService : Service() {
     private val notifications by lazy { Notifications(this) }
     private val main = Handler(Looper.getMainLooper())
     private val listeners = ArrayList<Messenger>()
+
+    /** Tells again what somebody who lives did not get, as while their messages pile up; without what may be too large. */
+    private val again = Runnable {
+        preview = null
+        tell(record)
+    }
     private val inbox = Messenger(Handler(Looper.getMainLooper(), ::receive))
     private var record = Record()
     private var preview: Picture? = null
@@ -85,28 +91,28 @@ class DrawService : Service() {
 
     private fun tell(next: Record) {
         record = next
-        listeners.removeAll { !send(it) }
+        main.removeCallbacks(again)
+        listeners.removeAll { !it.binder.isBinderAlive }
+        listeners.forEach(::send)
     }
 
-    private fun send(to: Messenger): Boolean {
+    private fun send(to: Messenger) {
         val data = record.toBundle()
         preview?.takeIf { record.status == Status.RUNNING }?.let {
             data.putIntArray(PREVIEW, it.argb())
             data.putInt(PREVIEW_WIDTH, it.width)
         }
-        return try {
+        try {
             to.send(Message.obtain(null, WHAT_RECORD).apply { this.data = data })
-            true
-        } catch (gone: RemoteException) {
-            false
+        } catch (failed: RemoteException) {
+            main.postDelayed(again, AGAIN_MS)
         }
     }
 
     private fun receive(message: Message): Boolean {
         when (message.what) {
-            WHAT_LISTEN -> if (send(message.replyTo)) listeners += message.replyTo
+            WHAT_LISTEN -> send(message.replyTo.also(listeners::add))
             WHAT_LEAVE -> listeners.remove(message.replyTo)
-            WHAT_CANCEL -> drawing?.cancel()
         }
         return true
     }
@@ -131,11 +137,14 @@ class DrawService : Service() {
         const val ACTION_CANCEL = "lira.app.CANCEL"
         const val WHAT_LISTEN = 1
         const val WHAT_LEAVE = 2
-        const val WHAT_CANCEL = 3
-        const val WHAT_RECORD = 4
+        const val WHAT_RECORD = 3
         const val PREVIEW = "preview"
         const val PREVIEW_WIDTH = "preview_width"
+        private const val AGAIN_MS = 200L
         private const val LONGEST_MS = 60L * 60 * 1000
+
+        /** What cancels a drawing: no message, since it must not overtake what starts one. */
+        fun cancelIntent(context: Context): Intent = Intent(context, DrawService::class.java).setAction(ACTION_CANCEL)
 
         /** What starts a drawing. */
         fun intent(context: Context, wish: Wish): Intent =

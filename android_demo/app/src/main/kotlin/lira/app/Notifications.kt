@@ -20,7 +20,7 @@ class Notifications(private val context: Context) {
 
     fun of(record: Record): Notification {
         val open = Intent(context, MainActivity::class.java)
-        val cancel = Intent(context, DrawService::class.java).setAction(DrawService.ACTION_CANCEL)
+        val cancel = DrawService.cancelIntent(context)
         return Notification.Builder(context, CHANNEL)
             .setSmallIcon(R.drawable.notification)
             .setContentTitle(context.getString(R.string.notification_title))

@@ -2,16 +2,30 @@ package lira.app
 
 import android.app.Notification
 import android.app.NotificationManager
+import android.content.Intent
 import android.graphics.BitmapFactory
+import android.os.Binder
 import android.os.Bundle
 import android.os.Handler
 import android.os.Looper
 import android.os.Message
 import android.os.Messenger
+import android.os.Parcel
+import android.os.TransactionTooLargeException
+import java.io.File
 import java.util.concurrent.CountDownLatch
+import lira.core.Backend
+import lira.core.DamagedBundle
+import lira.core.Graph
+import lira.core.Interface
+import lira.core.Preview
+import lira.core.TensorSpec
+import org.json.JSONArray
+import org.json.JSONObject
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotNull
+import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Test
@@ -46,7 +60,7 @@ class DrawServiceTest {
     private fun service(): ServiceController<DrawService> = Robolectric.buildService(DrawService::class.java).create()
 
     private fun ServiceController<DrawService>.listen(): Messenger {
-        val messenger = Messenger(get().onBind(android.content.Intent()))
+        val messenger = Messenger(get().onBind(Intent()))
         messenger.send(Message.obtain(null, DrawService.WHAT_LISTEN).apply { replyTo = inbox })
         return messenger
     }
@@ -112,9 +126,9 @@ class DrawServiceTest {
             reached.countDown()
             go.await()
         }
-        val messenger = service().draw(wish.copy(seed = 8)).listen()
+        val service = service().draw(wish.copy(seed = 8)).also { it.listen() }
         reached.await()
-        messenger.send(Message.obtain(null, DrawService.WHAT_CANCEL))
+        service.get().onStartCommand(DrawService.cancelIntent(app), 0, 2)
         waitUntil("the engine is told to stop") { (app.scripted as FakeBackend).stopped }
         go.countDown()
         waitFor(Status.CANCELLED)
@@ -127,9 +141,8 @@ class DrawServiceTest {
         app.scripted = FakeBackend { error("it draws") }
         val go = CountDownLatch(1)
         app.onBackend = go::await
-        val messenger = service().draw(wish).listen()
-        messenger.send(Message.obtain(null, DrawService.WHAT_CANCEL))
-        frame()
+        val service = service().draw(wish).also { it.listen() }
+        service.get().onStartCommand(DrawService.cancelIntent(app), 0, 2)
         go.countDown()
         waitFor(Status.CANCELLED)
     }
@@ -233,6 +246,64 @@ class DrawServiceTest {
         go.countDown()
         waitFor(Status.DONE)
         assertEquals(wish, heard.last().wish)
+    }
+
+    /** As a message does while those before it fill the room that the system gives. */
+    @Test
+    fun `who did not get a message is told the same later`() {
+        var failures = 1
+        val narrow = object : Binder() {
+            override fun onTransact(code: Int, data: Parcel, reply: Parcel?, flags: Int): Boolean {
+                if (failures-- > 0) throw TransactionTooLargeException()
+                return inbox.binder.transact(code, data, reply, flags)
+            }
+        }
+        journal.write(Record(Status.DONE, wish))
+        val messenger = Messenger(service().get().onBind(Intent()))
+        messenger.send(Message.obtain(null, DrawService.WHAT_LISTEN).apply { replyTo = Messenger(narrow) })
+        waitFor(Status.DONE)
+        assertEquals(-1, failures)
+    }
+
+    @Test
+    fun `a shape that no array holds is refused by the denoiser and costs nothing before`() {
+        forgeSide(1L shl 20)
+        assertNull(Preview.of(lira.core.Bundle.open(app.store.folder, hashes = false)))
+        val engine = FakeBackend()
+        app.scripted = object : Backend by engine {
+            override fun load(graph: Graph, folder: File) {
+                if (graph.path == "denoiser.onnx") throw DamagedBundle("graph_refused", "the tensors are others.")
+                engine.load(graph, folder)
+            }
+        }
+        service().draw(wish).listen()
+        waitFor(Status.FAILED)
+        assertEquals("graph_refused", heard.last().code)
+    }
+
+    /** Makes the manifest say that latents are of [side]. */
+    private fun forgeSide(side: Long) {
+        val image = listOf(1, 3, 8 * side, 8 * side)
+        val count = Interface.goldenCount(TensorSpec("image", image, "float32")).toInt()
+        val folder = app.store.folder
+        val manifest = changedManifest(folder) { json ->
+            json.put("resolutions", JSONArray(listOf(8 * side)))
+            for (graph in json.records("components").drop(1).flatMap { it.records("graphs") }) {
+                graph.put("resolution", 8 * side)
+                for (tensor in graph.records("inputs") + graph.records("outputs")) {
+                    if (tensor.getString("name") in listOf("latent", "velocity")) tensor.put("shape", JSONArray(listOf(1, 4, side, side)))
+                    if (tensor.getString("name") == "image") tensor.put("shape", JSONArray(image))
+                }
+                val golden = graph.getJSONObject("golden")
+                if ("decoder" in golden.getString("path")) {
+                    golden.put("shape", JSONArray(listOf(count))).put("bytes", 4 * count)
+                    folder.resolve(golden.getString("path")).writeBytes(ByteArray(4 * count))
+                } else {
+                    graph.put("golden", JSONObject.NULL)
+                }
+            }
+        }
+        folder.resolve("manifest.json").writeText(manifest)
     }
 
     @Test

@@ -2,11 +2,13 @@ package lira.app
 
 import android.os.Looper
 import java.io.File
+import java.security.MessageDigest
 import java.time.Duration
 import lira.core.Backend
 import lira.core.Graph
 import lira.core.SessionSettings
 import lira.core.Tensor
+import org.json.JSONObject
 import org.junit.Assert.assertTrue
 import org.junit.Assume.assumeTrue
 import org.robolectric.Shadows.shadowOf
@@ -78,6 +80,16 @@ fun demoBundle(): File {
 fun sourceOf(folder: File): Source = Source(
     folder.walk().filter { it.isFile }.associate { file -> file.relativeTo(folder).path to { file.inputStream() } },
 )
+
+/** The manifest of a bundle's folder with a change, and with the checksum that it then has. */
+fun changedManifest(folder: File, change: (JSONObject) -> Unit): String {
+    val manifest = JSONObject(folder.resolve("manifest.json").readText()).also(change).put("checksum", "0".repeat(64))
+    val digest = MessageDigest.getInstance("SHA-256").digest(manifest.toString().toByteArray())
+    return manifest.put("checksum", digest.joinToString("") { "%02x".format(it) }).toString()
+}
+
+/** The records of a manifest's list. */
+fun JSONObject.records(key: String): List<JSONObject> = getJSONArray(key).let { list -> List(list.length(), list::getJSONObject) }
 
 /** Lets the main thread work for a frame: a frame that does not come holds up all messages behind it. */
 fun frame() = shadowOf(Looper.getMainLooper()).idleFor(Duration.ofMillis(17))

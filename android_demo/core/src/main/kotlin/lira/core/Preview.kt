@@ -22,10 +22,14 @@ class Preview private constructor(private val weights: List<DoubleArray>) {
     companion object {
         private const val SEED = 8L // of golden runs, runtime/lira_runtime/golden.py
 
-        /** Fits the weights; null where the bundle stores no golden run of its decoder. */
+        /**
+         * Fits the weights; null where the bundle stores no golden run of its decoder, or says that it makes a picture of
+         * more numbers than an array holds. Makes noise of the latent's shape: ask only once a graph was loaded that has it.
+         */
         fun of(bundle: Bundle): Preview? {
             val graph = bundle.graph(Interface.DECODER)
             val golden = bundle.readTensor(graph.golden ?: return null)
+            if (Interface.count(graph.outputs.first().shape).bitLength() > 31) return null
             val (channels, height, width) = graph.inputs.first().shape.drop(1).map { it.toInt() }
             val noise = Noise.normal(SEED, channels * height * width)
             val (imageHeight, imageWidth) = graph.outputs.first().shape.drop(2).map { it.toInt() }
