@@ -11,6 +11,12 @@ open class LiRAApp : Application() {
     val store: BundleStore by lazy { BundleStore(filesDir) }
     val importer: Importer by lazy { Importer(this, store) }
 
+    override fun onCreate() {
+        super.onCreate()
+        // Once in the screen's process: what lies beside the bundle later is an import that goes on.
+        if (getProcessName() == packageName) store.mend()
+    }
+
     /** The engine that a drawing runs on. */
     open fun backend(settings: SessionSettings): Backend = OnnxBackend(settings)
 

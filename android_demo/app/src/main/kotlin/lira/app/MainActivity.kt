@@ -2,6 +2,7 @@ package lira.app
 
 import android.Manifest
 import android.app.Activity
+import android.content.ActivityNotFoundException
 import android.content.Intent
 import android.content.pm.PackageManager
 import android.graphics.Bitmap
@@ -10,6 +11,7 @@ import android.os.Bundle
 import java.io.IOException
 import java.util.Random
 import lira.core.LiRAException
+import lira.core.isBlank
 
 /**
  * The one screen. It keeps nothing of a drawing itself: the service and its journal do, and the controls lie in the
@@ -25,17 +27,17 @@ class MainActivity : Activity() {
     private var record = Record()
     private var preview: Bitmap? = null
 
-    /** A failure or a note that is no drawing's; until something else happens. */
-    private var said: UiState? = null
+    /** A failure's code, or [SAVED], that is no drawing's; until something else happens. */
+    private var said: String? = null
     private var hasBundle = false
 
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
         setContentView(R.layout.main)
         screen = Screen(requireViewById(R.id.scroll))
-        app.store.mend()
         screen.setWish(Record.of { preferences.getString(it, null) }.wish)
         record = journal.read()
+        said = state?.getString(SAID)
         screen.choose.setOnClickListener { choose() }
         screen.dice.setOnClickListener { screen.setSeed(Random().nextInt(Int.MAX_VALUE).toLong()) }
         screen.draw.setOnClickListener { draw(cut = false) }
@@ -63,6 +65,11 @@ class MainActivity : Activity() {
         super.onPause()
     }
 
+    override fun onSaveInstanceState(state: Bundle) {
+        super.onSaveInstanceState(state)
+        state.putString(SAID, said)
+    }
+
     private fun keepControls() {
         val wish = screen.wish() ?: return
         val editor = preferences.edit()
@@ -70,7 +77,11 @@ class MainActivity : Activity() {
         editor.apply()
     }
 
-    private fun choose() = startActivityForResult(Intent(Intent.ACTION_OPEN_DOCUMENT_TREE), CHOOSE)
+    private fun choose() = try {
+        startActivityForResult(Intent(Intent.ACTION_OPEN_DOCUMENT_TREE), CHOOSE)
+    } catch (none: ActivityNotFoundException) {
+        say(ErrorCodes.NO_PICKER)
+    }
 
     @Deprecated("of the framework; its successor is androidx's")
     override fun onActivityResult(request: Int, result: Int, data: Intent?) {
@@ -80,10 +91,7 @@ class MainActivity : Activity() {
 
     private fun imported() {
         app.importer.takeOutcome()?.let { outcome ->
-            said = when (outcome.code) {
-                null, "interrupted" -> null
-                else -> sentences.failed(outcome.code)
-            }
+            said = outcome.code?.takeIf { it != "interrupted" }
             readBundle()
         }
         render()
@@ -93,8 +101,9 @@ class MainActivity : Activity() {
         val bundle = try {
             app.store.open()
         } catch (error: LiRAException) {
-            said = sentences.failed(error.code)
-            null
+            null.also { said = ErrorCodes.of(error) }
+        } catch (error: IOException) {
+            null.also { said = ErrorCodes.of(error) }
         }
         hasBundle = bundle != null
         screen.showBundle(bundle)
@@ -105,12 +114,11 @@ class MainActivity : Activity() {
         val code = when {
             !hasBundle -> "no_bundle"
             wish == null -> ErrorCodes.BAD_SEED
-            wish.prompt.isBlank() -> ErrorCodes.EMPTY_PROMPT
+            isBlank(wish.prompt) -> ErrorCodes.EMPTY_PROMPT
             else -> null
         }
         if (code != null || wish == null) {
-            said = sentences.failed(code ?: ErrorCodes.BAD_SEED)
-            return render()
+            return say(code ?: ErrorCodes.BAD_SEED)
         }
         keepControls()
         askToNotify()
@@ -126,22 +134,29 @@ class MainActivity : Activity() {
         render()
     }
 
+    private fun say(what: String) {
+        said = what
+        render()
+    }
+
     private fun render() {
-        val importing = app.importer.state
-        val state = importing ?: said ?: stateOf(record)
-        screen.show(if (state is UiState.Failed) state.copy(picture = picture()) else state)
+        val failed = said?.takeIf { it != SAVED }?.let(sentences::failed)
+        val state = app.importer.state ?: failed?.copy(picture = journal.drawn()) ?: stateOf(record)
+        screen.show(state)
         if (state is UiState.Failed) screen.remedy.setOnClickListener { help(state.remedy) }
     }
 
-    private fun stateOf(record: Record): UiState = when (record.status) {
-        Status.NONE -> UiState.Empty(hasBundle)
-        Status.RUNNING -> UiState.Drawing(record, preview)
-        Status.DONE -> picture()?.let { UiState.Done(it, record) } ?: UiState.Empty(hasBundle)
-        Status.CANCELLED -> UiState.Empty(hasBundle, getString(R.string.cancelled))
-        Status.FAILED, Status.KILLED -> sentences.failed(record)
+    private fun stateOf(record: Record): UiState {
+        if (record.status == Status.RUNNING) return UiState.Drawing(record, preview)
+        val picture = journal.drawn()
+        val note = if (said == SAVED) getString(R.string.saved) else ""
+        return when (record.status) {
+            Status.DONE -> picture?.let { UiState.Done(it, record, note) } ?: UiState.Empty(hasBundle, note, null)
+            Status.CANCELLED -> UiState.Empty(hasBundle, sentences.lines(getString(R.string.cancelled), note), picture)
+            Status.FAILED, Status.KILLED -> sentences.failed(record).copy(note = note, picture = picture)
+            else -> UiState.Empty(hasBundle, note, picture)
+        }
     }
-
-    private fun picture() = journal.picture.takeIf { it.exists() }
 
     private fun help(remedy: Remedy?) {
         when (remedy) {
@@ -156,14 +171,14 @@ class MainActivity : Activity() {
     }
 
     private fun save() {
-        val file = picture() ?: return
-        said = try {
-            Pictures(this).save(file, "lira-${record.wish.seed.toULong()}.png")
-            UiState.Done(file, record, getString(R.string.saved))
-        } catch (error: IOException) {
-            sentences.failed(if (ErrorCodes.of(error) == "disk_full") "disk_full" else "not_writable")
+        val picture = journal.drawn() ?: return
+        val code = try {
+            Pictures(this).save(picture.file, "lira-${picture.seed}.png")
+            SAVED
+        } catch (error: Exception) { // the gallery is another app, which throws what it likes
+            if (ErrorCodes.of(error) == "disk_full") "disk_full" else "not_writable"
         }
-        render()
+        say(code)
     }
 
     private fun askToNotify() {
@@ -174,5 +189,7 @@ class MainActivity : Activity() {
 
     private companion object {
         const val CHOOSE = 1
+        const val SAID = "said"
+        const val SAVED = "saved"
     }
 }

@@ -19,7 +19,7 @@ private const val PNG = "image/png"
 
 /** Where a drawn picture goes when it leaves the app. */
 class Pictures(private val context: Context) {
-    /** Saves a PNG in the gallery, byte for byte: what it says of itself goes with it. Throws IOException. */
+    /** Saves a PNG in the gallery, byte for byte: what it says of itself goes with it. Throws IOException, and what a gallery throws. */
     fun save(picture: File, name: String): Uri {
         val values = ContentValues().apply {
             put(MediaStore.MediaColumns.DISPLAY_NAME, name)
@@ -33,11 +33,11 @@ class Pictures(private val context: Context) {
         try {
             val stream = resolver.openOutputStream(place) ?: throw IOException("the gallery cannot be written to")
             stream.use { out -> picture.inputStream().use { it.copyTo(out) } }
-        } catch (error: IOException) {
-            resolver.delete(place, null, null)
+            resolver.update(place, ContentValues().apply { put(MediaStore.MediaColumns.IS_PENDING, 0) }, null, null)
+        } catch (error: Exception) { // of another app, which throws what it likes
+            runCatching { resolver.delete(place, null, null) }
             throw error
         }
-        resolver.update(place, ContentValues().apply { put(MediaStore.MediaColumns.IS_PENDING, 0) }, null, null)
         return place
     }
 

@@ -5,6 +5,7 @@ import java.io.File
 import java.io.FileOutputStream
 import java.io.IOException
 import java.util.Properties
+import lira.core.Png
 
 /** How far a drawing has come. KILLED: its process ended without a word. */
 enum class Status { NONE, RUNNING, DONE, CANCELLED, FAILED, KILLED }
@@ -89,6 +90,9 @@ data class Record(
     }
 }
 
+/** A picture that was drawn, and what it says of itself: the record may be of a later drawing, which came to nothing. */
+data class Drawn(val file: File, val prompt: String, val seed: String)
+
 /** The last drawing on disk: its record and its picture. The drawing's process alone writes. */
 class Journal(private val folder: File) {
     private val file = File(folder, "drawing.properties")
@@ -101,6 +105,14 @@ class Journal(private val folder: File) {
         Record()
     } catch (damaged: IllegalArgumentException) {
         Record()
+    }
+
+    /** The last picture, null where none was drawn. */
+    fun drawn(): Drawn? = try {
+        val texts = picture.inputStream().buffered().use(Png::texts)
+        Drawn(picture, texts["prompt"].orEmpty(), texts["seed"].orEmpty())
+    } catch (missing: IOException) {
+        null
     }
 
     /** Replaces the record; the old one stays where there is no room. */

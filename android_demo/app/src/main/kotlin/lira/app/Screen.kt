@@ -11,7 +11,6 @@ import android.widget.ProgressBar
 import android.widget.SeekBar
 import android.widget.Switch
 import android.widget.TextView
-import java.io.File
 import lira.core.Bundle
 
 /** The views of the one screen: shows a [UiState], and holds the controls' [Wish]. Knows no service and no file format. */
@@ -82,7 +81,7 @@ class Screen(private val root: View) {
         cancel.isVisible = isBusy
         draw.isVisible = !isBusy
         choose.isEnabled = !isBusy
-        keep.isVisible = state is UiState.Done
+        keep.isVisible = state.picture != null
         figures.isVisible = state is UiState.Done
         when (state) {
             is UiState.Empty -> showEmpty(state)
@@ -95,7 +94,7 @@ class Screen(private val root: View) {
     }
 
     private fun showEmpty(state: UiState.Empty) {
-        showPicture(null, text(R.string.no_picture))
+        showDrawn(state.picture)
         placeholder.text = text(if (state.hasBundle) R.string.placeholder_empty else R.string.placeholder_no_bundle)
         draw.isEnabled = state.hasBundle
         status.text = state.note
@@ -114,16 +113,16 @@ class Screen(private val root: View) {
     }
 
     private fun showDone(state: UiState.Done) {
-        showFile(state.picture, state.record.wish.prompt)
+        showDrawn(state.picture)
         draw.isEnabled = true
-        status.text = listOf(sentences.done(state.record), state.note).filter(String::isNotEmpty).joinToString("\n")
+        status.text = sentences.lines(sentences.done(state.record), state.note)
         figures.text = sentences.figures(state.record)
     }
 
     private fun showFailed(state: UiState.Failed) {
-        showFile(state.picture, "")
+        showDrawn(state.picture)
         draw.isEnabled = true
-        status.text = ""
+        status.text = state.note
         show(R.id.sentence, state.sentence)
         show(R.id.code, text(R.string.code, state.code))
         remedy.isVisible = state.remedy != null
@@ -135,10 +134,11 @@ class Screen(private val root: View) {
         }
     }
 
-    private fun showFile(file: File?, prompt: String) {
-        val bitmap = file?.let { BitmapFactory.decodeFile(it.path) }
-        showPicture(bitmap, text(if (bitmap == null) R.string.no_picture else R.string.picture_description, prompt))
-        placeholder.text = if (bitmap == null) text(R.string.no_picture) else ""
+    private fun showDrawn(drawn: Drawn?) {
+        val bitmap = drawn?.let { BitmapFactory.decodeFile(it.file.path) }
+        val description = if (bitmap == null) text(R.string.no_picture) else text(R.string.picture_description, drawn.prompt)
+        showPicture(bitmap, description)
+        placeholder.setText(R.string.no_picture)
     }
 
     private fun showPicture(bitmap: Bitmap?, description: String) {

@@ -20,9 +20,12 @@ class Sentences(private val resources: Resources) {
     /** A finished drawing in one line or two. */
     fun done(record: Record): String {
         val done = resources.getString(R.string.done, record.wish.seed.toULong().toString())
-        if (record.dropped.isEmpty()) return done
-        return done + "\n" + resources.getString(R.string.cut_notice, shortened(record.dropped))
+        val cut = if (record.dropped.isEmpty()) "" else resources.getString(R.string.cut_notice, shortened(record.dropped))
+        return lines(done, cut)
     }
+
+    /** Sentences below each other, without those that say nothing. */
+    fun lines(vararg said: String): String = said.filter(String::isNotEmpty).joinToString("\n")
 
     /** What went wrong, and what would help. */
     fun failed(record: Record): UiState.Failed = when {
@@ -38,14 +41,14 @@ class Sentences(private val resources: Resources) {
         return failed(name, stage(record.stage), remedy, record.code)
     }
 
-    /** The sentence of a code; of the app's own reasons the code is `bad_input`. */
+    /** The sentence of a code; of the app's own reasons the code is a stable one. */
     fun failed(code: String): UiState.Failed {
-        val shown = if (code in OWN) "bad_input" else code
-        return failed(code, "", if (code in DRAWING || code in OWN) null else Remedy.CHOOSE, shown)
+        val shown = if (code == ErrorCodes.NO_MEMORY_TO_CHECK) "out_of_memory" else if (code in OWN) "bad_input" else code
+        return failed(code, "", if (code in NOT_THE_BUNDLE) null else Remedy.CHOOSE, shown)
     }
 
     private fun failed(name: String, about: String, remedy: Remedy?, code: String = name) =
-        UiState.Failed(resources.getString(sentenceOf(name), about), code, remedy, picture = null)
+        UiState.Failed(resources.getString(sentenceOf(name), about), code, remedy)
 
     private fun sentenceOf(name: String): Int = SENTENCES[name] ?: R.string.error_internal
 
@@ -57,7 +60,8 @@ class Sentences(private val resources: Resources) {
         private const val MOST_SAID = 60
         private const val LOW_TOO = "out_of_memory_low"
         private val MEMORY = setOf("out_of_memory", "over_budget")
-        private val OWN = setOf(ErrorCodes.TOO_LONG, ErrorCodes.EMPTY_PROMPT, ErrorCodes.BAD_SEED)
+        private val REQUEST = setOf(ErrorCodes.TOO_LONG, ErrorCodes.EMPTY_PROMPT, ErrorCodes.BAD_SEED, ErrorCodes.NO_PICKER)
+        private val OWN = REQUEST + ErrorCodes.NOT_RUNNABLE
         private val STAGES = mapOf(
             "text_encoder" to R.string.stage_text_encoder,
             "denoiser" to R.string.stage_denoiser,
@@ -65,7 +69,8 @@ class Sentences(private val resources: Resources) {
         )
 
         /** Those that another bundle would not help. */
-        private val DRAWING = setOf("bad_input", "disk_full", "not_writable", "io_error", "not_finite", "internal")
+        private val NOT_THE_BUNDLE = REQUEST + ErrorCodes.NO_MEMORY_TO_CHECK +
+            setOf("bad_input", "disk_full", "not_writable", "io_error", "not_finite", "internal")
 
         /** Code to sentence; a table, since code that looks resources up by name hides them from the build. */
         val SENTENCES: Map<String, Int> = mapOf(
@@ -73,6 +78,9 @@ class Sentences(private val resources: Resources) {
             ErrorCodes.EMPTY_PROMPT to R.string.error_empty_prompt,
             ErrorCodes.TOO_LONG to R.string.error_too_long,
             ErrorCodes.BAD_SEED to R.string.error_bad_seed,
+            ErrorCodes.NOT_RUNNABLE to R.string.error_not_runnable,
+            ErrorCodes.NO_PICKER to R.string.error_no_picker,
+            ErrorCodes.NO_MEMORY_TO_CHECK to R.string.error_no_memory_to_check,
             "no_bundle" to R.string.error_no_bundle,
             "disk_full" to R.string.error_disk_full,
             "not_writable" to R.string.error_not_writable,

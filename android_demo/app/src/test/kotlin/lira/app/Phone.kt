@@ -75,7 +75,7 @@ class Phone {
 
     fun <T : View> view(id: Int): T = activity.requireViewById(id)
 
-    fun waitForPicture() = waitUntil("the picture is there; ${text(R.id.sentence)}") { isVisible(R.id.keep) }
+    fun waitForPicture() = waitUntil("the picture is there; ${text(R.id.sentence)}") { isVisible(R.id.figures) }
 
     fun waitForError() = waitUntil("the error is there") { isVisible(R.id.error) }
 

@@ -64,6 +64,17 @@ class PicturesTest {
     }
 
     @Test
+    fun `a gallery that throws whatever it likes is one sentence`() {
+        phone.drawn()
+        for (error in listOf(IllegalStateException(), SecurityException(), IllegalArgumentException())) {
+            gallery.error = error
+            phone.click(R.id.save)
+            assertEquals("The picture could not be saved; try to share it instead.", phone.text(R.id.sentence))
+            assertTrue(phone.isVisible(R.id.share))
+        }
+    }
+
+    @Test
     fun `the picture is shared byte for byte with leave to read it`() {
         phone.drawn()
         phone.click(R.id.share)
@@ -105,9 +116,13 @@ class Gallery : ContentProvider() {
     var refusal: String? = null
     var isThere = true
 
+    /** What it throws at whoever asks. */
+    var error: RuntimeException? = null
+
     override fun onCreate() = true
 
     override fun insert(uri: Uri, values: ContentValues?): Uri? {
+        error?.let { throw it }
         if (!isThere) return null
         val place = ContentUris.withAppendedId(uri, rows.size + 1L)
         rows[place] = ContentValues(values) to File.createTempFile("gallery", ".png").also(File::deleteOnExit)

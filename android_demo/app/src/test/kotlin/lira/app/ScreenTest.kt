@@ -1,6 +1,7 @@
 package lira.app
 
 import android.graphics.Color
+import android.graphics.Rect
 import android.view.View
 import android.view.ViewGroup
 import android.widget.TextView
@@ -55,11 +56,16 @@ class ScreenTest {
 
     @Test
     @Config(qualifiers = "w820dp-h392dp-land-hdpi")
-    fun `on its side`() {
+    fun `on its side controls lie beside the picture and what is said and done with it is on the screen`() {
         phone.drawn().screenshot("landscape")
         fun left(id: Int) = IntArray(2).also(phone.view<View>(id)::getLocationInWindow)[0]
         val picture = phone.view<View>(R.id.picture)
         assertTrue("the controls lie beside the picture", left(R.id.picture) + picture.width <= left(R.id.prompt))
+        for (id in listOf(R.id.picture, R.id.status, R.id.save, R.id.share)) {
+            val seen = Rect()
+            val view = phone.view<View>(id)
+            assertTrue("$view", view.getGlobalVisibleRect(seen) && seen.height() == view.height)
+        }
     }
 
     @Test

@@ -86,5 +86,8 @@ class SentencesTest {
         assertEquals(Remedy.CHOOSE, sentences.failed("wrong_sha256").remedy)
         for (code in listOf("disk_full", "not_finite", "bad_input", ErrorCodes.EMPTY_PROMPT)) assertEquals(null, sentences.failed(code).remedy)
         assertEquals("bad_input", sentences.failed(ErrorCodes.BAD_SEED).code)
+        val other = sentences.failed(ErrorCodes.NOT_RUNNABLE)
+        assertEquals("bad_input" to Remedy.CHOOSE, other.code to other.remedy)
+        assertTrue(other.sentence, other.sentence.endsWith("choose a whole bundle for ONNX."))
     }
 }

@@ -1,7 +1,10 @@
 package lira.core
 
 import java.io.ByteArrayOutputStream
+import java.io.DataInputStream
 import java.io.DataOutputStream
+import java.io.IOException
+import java.io.InputStream
 import java.io.OutputStream
 import java.math.BigDecimal
 import java.math.MathContext
@@ -13,6 +16,7 @@ import java.util.zip.DeflaterOutputStream
 object Png {
     private val SIGNATURE = byteArrayOf(0x89.toByte(), 'P'.code.toByte(), 'N'.code.toByte(), 'G'.code.toByte(), 13, 10, 26, 10)
     private const val UP = 2
+    private const val NO_TRANSLATION = 5
 
     /** Writes [picture] and [texts] (key to text, iTXt in UTF-8); does not close [stream]. Throws IOException as it does. */
     fun write(stream: OutputStream, picture: Picture, texts: Map<String, String>) {
@@ -26,13 +30,30 @@ object Png {
         for ((key, text) in texts) {
             out.chunk("iTXt") {
                 write(key.toByteArray(Charsets.ISO_8859_1))
-                write(ByteArray(5)) // end of the key, not compressed, no language, no translated key
+                write(ByteArray(NO_TRANSLATION)) // end of the key, not compressed, no language, no translated key
                 write(text.toByteArray())
             }
         }
         out.chunk("IDAT") { pixels(this, picture) }
         out.chunk("IEND") {}
         out.flush()
+    }
+
+    /** Reads back the texts that [write] wrote. Throws IOException where this is no such file. */
+    fun texts(stream: InputStream): Map<String, String> {
+        val input = DataInputStream(stream)
+        if (!ByteArray(SIGNATURE.size).also(input::readFully).contentEquals(SIGNATURE)) throw IOException("this is no PNG")
+        val texts = LinkedHashMap<String, String>()
+        while (true) {
+            val size = input.readInt()
+            val kind = ByteArray(4).also(input::readFully).toString(Charsets.ISO_8859_1)
+            if (kind == "IDAT") return texts // the texts stand before the pixels
+            val body = ByteArray(size).also(input::readFully)
+            input.readInt() // the checksum
+            if (kind != "iTXt") continue
+            val end = body.indexOf(0)
+            texts[body.decodeToString(0, end)] = body.decodeToString(end + NO_TRANSLATION)
+        }
     }
 
     private fun pixels(out: OutputStream, picture: Picture) {

@@ -2,12 +2,14 @@ package lira.core
 
 import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
+import java.io.IOException
 import java.nio.ByteBuffer
 import java.util.zip.CRC32
 import javax.imageio.ImageIO
 import kotlin.random.Random
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertThrows
 import org.junit.Test
 import org.w3c.dom.Element
 
@@ -46,5 +48,8 @@ class PngTest {
         val found = (0 until entries.length).map { entries.item(it) as Element }
             .associate { it.getAttribute("keyword") to it.getAttribute("text") }
         assertEquals(texts, found)
+        assertEquals(texts, Png.texts(ByteArrayInputStream(written(texts))))
+        assertThrows(IOException::class.java) { Png.texts(ByteArrayInputStream(written(texts).copyOfRange(1, 200))) }
+        assertThrows(IOException::class.java) { Png.texts(ByteArrayInputStream(written(texts).copyOf(40))) }
     }
 }
