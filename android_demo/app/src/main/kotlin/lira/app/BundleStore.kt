@@ -5,9 +5,11 @@ import java.io.IOException
 import java.io.InputStream
 import lira.core.Bundle
 import lira.core.DamagedBundle
+import lira.core.Interface
 import lira.core.LiRAException
 import lira.core.Manifest
 import lira.core.ManifestFile
+import lira.core.Tokenizer
 
 /** A folder that a bundle comes from: names relative to it, and what opens one. */
 class Source(val files: Map<String, () -> InputStream>)
@@ -18,7 +20,7 @@ class BundleStore(private val parent: File) {
     private val part = File(parent, "bundle.part")
     private val old = File(parent, "bundle.old")
 
-    /** Ends a swap that was cut short: both bundles are whole, and one of them is in place. For the screen's process alone. */
+    /** Ends a swap that was cut short: both bundles are whole, and one of them is in place. Before anything else, and once. */
     fun mend() {
         if (!folder.exists() && old.exists()) old.renameTo(folder)
         old.deleteRecursively()
@@ -29,7 +31,8 @@ class BundleStore(private val parent: File) {
     fun open(): Bundle? = if (folder.exists()) Bundle.open(folder, hashes = false) else null
 
     /**
-     * Copies a bundle in and checks every byte of it as lira-verify does; until then the old one stays.
+     * Copies a bundle in, checks every byte of it as lira-verify does, and that it can be drawn with; until then the old one
+     * stays.
      *
      * progress: bytes done and in all; what it throws stops the copy. Throws [LiRAException], IOException.
      */
@@ -51,12 +54,20 @@ class BundleStore(private val parent: File) {
                     progress(done, total)
                 }
             }
-            Bundle.open(part, strict = true)
+            checkDrawable(Bundle.open(part, strict = true))
             swap()
         } finally {
             part.deleteRecursively()
         }
         return Bundle.open(folder, hashes = false)
+    }
+
+    /** Finds what a drawing would find too late, when the old bundle is gone. */
+    private fun checkDrawable(bundle: Bundle) {
+        bundle.requireRunnable()
+        Tokenizer.load(bundle.tokenizerFile)
+        bundle.emptyPrompt()
+        bundle.graph(Interface.DECODER).golden?.let(bundle::readTensor)
     }
 
     private fun manifest(source: Source): Manifest {

@@ -56,6 +56,10 @@ class Importer(private val context: Context, private val store: BundleStore) {
                     main.post { changed(UiState.Importing(done, total)) }
                 }
                 null
+            } catch (error: OutOfMemoryError) {
+                ErrorCodes.NO_MEMORY_TO_CHECK
+            } catch (error: StackOverflowError) { // folders without end
+                ErrorCodes.of(error)
             } catch (error: Exception) {
                 ErrorCodes.of(error)
             }

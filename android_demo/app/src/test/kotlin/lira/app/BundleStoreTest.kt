@@ -6,6 +6,7 @@ import java.io.InputStream
 import java.security.MessageDigest
 import lira.core.Cancelled
 import lira.core.DamagedBundle
+import org.json.JSONObject
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNull
@@ -65,6 +66,41 @@ class BundleStoreTest {
         assertEquals("manifest_unreadable", codeOf(with("manifest.json") { "{".toByteArray() }))
         assertEquals("manifest_checksum", codeOf(with("manifest.json") { String(it).replace("\"demo\"", "\"seed\"").toByteArray() }))
         assertWhole()
+    }
+
+    private fun changed(change: (JSONObject) -> Unit) =
+        with("manifest.json") { changedManifest(demoBundle(), change).toByteArray() }
+
+    @Test
+    fun `a whole bundle that cannot be drawn with is refused and the old one stays`() {
+        store.take(good) { _, _ -> }
+        assertEquals("not_runnable", codeOf(changed { it.put("target", "coreml") }))
+        val partial = changed {
+            it.put("partial", true).getJSONArray("components").remove(2)
+        }
+        assertEquals("not_runnable", codeOf(Source(partial.files.filterKeys { "decoder" !in it })))
+        val noEmpty = changed { it.put("partial", true).put("empty_prompt", JSONObject.NULL) }
+        assertEquals("not_runnable", codeOf(Source(noEmpty.files.filterKeys { "empty" !in it })))
+        assertEquals("tokenizer_unreadable", codeOf(with("tokenizer.json") { "{}".toByteArray() }.rehashed("tokenizer.json")))
+        for (name in listOf("empty_prompt.f32", "golden-decoder.f32")) {
+            val nan = with(name) { bytes -> ByteArray(bytes.size) { -1 } }
+            assertEquals(name, "tensor_not_finite", codeOf(nan.rehashed(name)))
+        }
+        val lost = changed { it.getJSONObject("trajectory").put("image_psnr_db", 20).put("passed", false) }
+        assertEquals("parity_lost", codeOf(lost))
+        assertWhole()
+    }
+
+    /** With what the manifest says of a file made true of its bytes. */
+    private fun Source.rehashed(name: String): Source {
+        val bytes = files.getValue(name)().readBytes()
+        val digest = MessageDigest.getInstance("SHA-256").digest(bytes).joinToString("") { "%02x".format(it) }
+        val manifest = changedManifest(demoBundle()) { json ->
+            val graphs = json.records("components").flatMap { it.records("graphs") }
+            val entries = graphs.map { it.getJSONObject("golden") } + json.getJSONObject("tokenizer") + json.getJSONObject("empty_prompt")
+            entries.single { it.getString("path") == name }.put("bytes", bytes.size).put("sha256", digest)
+        }
+        return Source(files + ("manifest.json" to { manifest.byteInputStream() as InputStream }))
     }
 
     @Test

@@ -12,12 +12,11 @@ import android.provider.DocumentsContract
 import android.provider.DocumentsContract.Document
 import android.view.View
 import java.io.File
-import java.util.Base64
 import java.util.concurrent.CountDownLatch
-import org.json.JSONObject
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNotNull
 import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Test
@@ -38,10 +37,11 @@ class ImportTest {
     }
 
     /** Another bundle, whose decoder is given only when the test says so. */
-    private fun slow(go: CountDownLatch): Source {
-        val files = sourceOf(small(File(phone.app.cacheDir, "slow"))).files.toMutableMap()
+    private fun slow(go: CountDownLatch, reached: CountDownLatch = CountDownLatch(1)): Source {
+        val files = sourceOf(other(File(phone.app.cacheDir, "slow"))).files.toMutableMap()
         val decoder = files.getValue("decoder.onnx")
         files["decoder.onnx"] = {
+            reached.countDown()
             go.await()
             decoder()
         }
@@ -89,7 +89,7 @@ class ImportTest {
 
     @Test
     fun `a picked folder is taken with the folders in it and its signature`() {
-        val tree = small(File(phone.app.cacheDir, "tree"))
+        val tree = other(File(phone.app.cacheDir, "tree"))
         tree.resolve("manifest.json.sig").writeText("s")
         Robolectric.setupContentProvider(Documents::class.java, Documents.AUTHORITY).root = tree
         phone.open()
@@ -99,20 +99,63 @@ class ImportTest {
         shadowOf(phone.activity).receiveResult(asked, Activity.RESULT_OK, picked)
         waitUntil("the import ended") { phone.app.importer.state == null }
         assertEquals("", phone.text(R.id.sentence))
-        val weights = "denoiser.mlpackage/Data/weights/weight.bin"
-        assertArrayEquals(tree.resolve(weights).readBytes(), phone.app.store.folder.resolve(weights).readBytes())
+        assertArrayEquals(tree.resolve(DEEP).readBytes(), phone.app.store.folder.resolve(DEEP).readBytes())
         assertTrue(phone.text(R.id.bundle).startsWith("toy"))
     }
 
-    /** The whole bundle of tests/golden, which has folders and which nothing can run. */
-    private fun small(folder: File): File {
-        val base = JSONObject(File(System.getProperty("lira.golden"), "files.json").readText()).getJSONObject("base")
-        val files = base.getJSONObject("files")
-        for (path in files.keys()) {
-            val file = folder.resolve(path).also { it.parentFile!!.mkdirs() }
-            file.writeBytes(Base64.getDecoder().decode(files.getString(path)))
+    @Test
+    fun `a rotation in the middle of an import does not disturb it`() {
+        val reached = CountDownLatch(1)
+        val go = CountDownLatch(1)
+        phone.open()
+        phone.app.importer.begin { slow(go, reached) }
+        reached.await()
+        phone.controller.recreate()
+        go.countDown()
+        waitUntil("the import ended") { phone.app.importer.state == null }
+        assertFalse(phone.text(R.id.code), phone.isVisible(R.id.error))
+        assertTrue(phone.text(R.id.bundle), phone.text(R.id.bundle).startsWith("toy"))
+    }
+
+    @Test
+    fun `a swap that the last process did not end is ended when the app starts`() {
+        phone.app.store.folder.renameTo(phone.app.filesDir.resolve("bundle.old"))
+        phone.app.onCreate()
+        assertNotNull(phone.app.store.open())
+    }
+
+    @Test
+    fun `an import that takes too much memory or goes round in circles is one sentence`() {
+        phone.open()
+        for ((error, code) in listOf(OutOfMemoryError() to "out_of_memory", StackOverflowError() to "internal")) {
+            phone.app.importer.begin { throw error }
+            waitUntil("the import ended") { phone.text(R.id.code) == "code: $code" }
         }
-        return folder.also { it.resolve("manifest.json").writeText(base.getString("manifest")) }
+    }
+
+    @Test
+    fun `a device without an app to choose folders with says so`() {
+        phone.open()
+        shadowOf(phone.app).checkActivities(true)
+        phone.click(R.id.choose)
+        assertTrue(phone.text(R.id.sentence), phone.text(R.id.sentence).startsWith("This device has no app to choose a folder"))
+        assertFalse(phone.isVisible(R.id.remedy))
+    }
+
+    /** The demo bundle under another name, with a file in folders of its own. */
+    private fun other(folder: File): File {
+        demoBundle().copyRecursively(folder)
+        val manifest = changedManifest(folder) {
+            it.put("preset", "toy").getJSONObject("empty_prompt").put("path", DEEP)
+        }
+        folder.resolve("manifest.json").writeText(manifest)
+        folder.resolve(DEEP).parentFile!!.mkdirs()
+        assertTrue(folder.resolve("empty_prompt.f32").renameTo(folder.resolve(DEEP)))
+        return folder
+    }
+
+    private companion object {
+        const val DEEP = "texts/of/nothing.f32"
     }
 }
 
