@@ -107,11 +107,22 @@ def check_network(network: LiRAModel, data: Encoded, weights: Path) -> None:
 
     Weights that do not tell the encoders of their training data are judged by their shape alone.
     """
+    check_shape(network, data, weights)
+    if stranger := trained_elsewhere(weights, data):
+        raise BadInput(stranger)
+
+
+def check_shape(network: LiRAModel, data: Encoded, weights: Path) -> None:
+    """Raise BadInput, naming `weights`, where the data's latents or text states are of another shape than its own."""
     held = (data.kind.channels, data.kind.patch_size, data.d_text)
     if (network.in_channels, network.patch_size, network.d_text) != held:
         raise BadInput(f"{weights} draws other latents, or from other text states, than the data holds.")
-    if other := _other_encoder(read_metadata(weights), encoders_of(data)):
-        raise BadInput(f"{weights} was trained on the latents and texts of another {other} than the data.")
+
+
+def trained_elsewhere(weights: Path, data: Encoded) -> str | None:
+    """A sentence that says so, where both tell their encoders and `weights` was trained on those of others."""
+    other = _other_encoder(read_metadata(weights), encoders_of(data))
+    return other and f"{weights} was trained on the latents and texts of another {other} than the data."
 
 
 def encoders_of(data: Encoded) -> dict[str, str]:

@@ -13,7 +13,7 @@ from lira.data.stream import EncodedData
 from lira.flow import halting_loss, noised, velocity_loss
 from lira.latents import latent_kind
 from lira.model import LiRAModel
-from lira.training.batches import Batch, Batches, Encoded, check_network, encoders_of
+from lira.training.batches import Batch, Batches, Encoded, check_shape, encoders_of, trained_elsewhere
 from lira.training.launch import Processes
 from lira.training.loop import STATE_NAME, adamw, begin, mean_over_processes, optimise, training_steps
 from lira.training.recipe import Objective, Recipe
@@ -80,11 +80,16 @@ def train(
     return sum(recent) / max(1, len(recent))
 
 
-def _start_with(network: nn.Module, weights: Path, data: Encoded) -> None:
-    """Fill a network that nothing is averaged of yet. Raises BadInput where the weights do not fit it or the data."""
-    assert isinstance(network, LiRAModel)
-    load_module(network, weights)
-    check_network(network, data, weights)
+def _start_with(state: TrainingState, weights: Path, data: Encoded) -> None:
+    """Fill a network that nothing is averaged of yet. Raises BadInput where the weights do not fit it or the data.
+
+    That they were made for other encoders is told: the network learns the new ones.
+    """
+    assert isinstance(state.model, LiRAModel)
+    load_module(state.model, weights)
+    check_shape(state.model, data, weights)
+    if stranger := trained_elsewhere(weights, data):
+        state.notes += (stranger,)
 
 
 def _draw(state: TrainingState, sheets: Sheets, data: Encoded) -> None:
@@ -132,7 +137,7 @@ def run(
     state = new_state(recipe, data[0].d_text)
     state.settings |= encoders_of(data[0])
     if start is not None:
-        _start_with(state.model, start, data[0])
+        _start_with(state, start, data[0])
     model = processes.prepare(state)
     kind = latent_kind(recipe.model.latent)
     sheets = open_sheets(view.decoder, kind, out) if view.decoder else None

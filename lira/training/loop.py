@@ -56,7 +56,7 @@ def begin(state: TrainingState, out: Path, resume: bool, steps: int) -> None:
         if state.step > steps:
             raise BadInput(f"The run in {out} is at step {state.step} already: {steps} steps in all are too few.")
     elif resume:
-        state.notes = (f"{out} holds no state yet: the run starts at step 0.",)
+        state.notes += (f"{out} holds no state yet: the run starts at step 0.",)
     out.mkdir(parents=True, exist_ok=True)
     if state.rank.index == 0:
         remove_parts(out)

@@ -56,6 +56,16 @@ def test_a_run_that_did_not_know_its_encoders_goes_on(tmp_path: Path) -> None:
 
 
 @BOTH
+def test_a_run_begins_with_weights_of_other_encoders_and_says_so(tmp_path: Path, capsys, field: str, what: str) -> None:
+    denoiser.run(smoke(), [data_of(**{field: "a"})], tmp_path / "one", resume=False)
+    weights, sentence = tmp_path / "one" / "denoiser.safetensors", f"another {what} than the data."
+    for other, count in (("a", 0), ("b", 1)):
+        denoiser.run(smoke(), [data_of(**{field: other})], tmp_path / f"two {other}", resume=False, start=weights)
+        assert capsys.readouterr().err.count(sentence) == count
+    assert read_metadata(tmp_path / "two b" / "denoiser.safetensors")[field] == "b"
+
+
+@BOTH
 def test_a_network_is_not_distilled_on_data_of_another_encoder(tmp_path: Path, field: str, what: str) -> None:
     network, path = LiRAModel("nano", 4, 32, 4), tmp_path / "denoiser.safetensors"
     save_module(network, path, torch.float16, {field: "a"})
