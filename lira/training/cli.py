@@ -112,14 +112,17 @@ def command() -> None:
 
 @command.command("autoencoder")
 @click.option("--emoji", type=FOLDER, required=True, help="The Fluent Emoji package, .tgz or unpacked.")
+@click.option(
+    "--start", type=FOLDER, help="Folder of the encoder.safetensors and decoder.safetensors to begin with; else fresh."
+)
 @run_options("autoencoder-demo")
-def autoencoder_command(run: Run, emoji: Path) -> None:
+def autoencoder_command(run: Run, emoji: Path, start: Path | None) -> None:
     """Encoder and tiny decoder, together, on rendered scenes."""
     from lira.training import autoencoder
     from lira.training.watch import View
 
     recipe = run.recipe(autoencoder.AutoencoderRecipe)
-    autoencoder.run(recipe, emoji, run.out, run.resume, View(run.json, run.tensorboard))
+    autoencoder.run(recipe, emoji, run.out, run.resume, View(run.json, run.tensorboard), start)
 
 
 @command.command("decoder")

@@ -3,19 +3,35 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from lira.autoencoder import DemoEncoder, calibrate, load_encoder
-from lira.checkpoint import save_module, save_tensors
+from lira.checkpoint import load_module, read_metadata, save_module, save_tensors, weights_digest
+from lira.data.emoji import EmojiSet
+from lira.data.scenes import BACKGROUNDS, render, sample_jitter, sample_split
+from lira.decoder import TinyDecoder
 from lira.latents import LATENT_KINDS, LatentKind
-from lira.training.autoencoder import Autoencoder, AutoencoderRecipe, measure, new_state, reconstruction_loss
+from lira.training import autoencoder
+from lira.training.autoencoder import (
+    Autoencoder,
+    AutoencoderRecipe,
+    averaged,
+    measure,
+    new_state,
+    reconstruction_loss,
+    scene_batch,
+)
+from lira.training.cli import autoencoder_command
 from lira.training.loop import cosine_rate, optimise
 from lira.training.recipe import Optimiser, resolve_as
 from lira.training.state import TrainingState
 from lira_runtime.errors import BadInput
 
 KINDS = [LATENT_KINDS["f32c32"], LATENT_KINDS["f8c4"], LATENT_KINDS["demo"]]
+DEMO = LATENT_KINDS["demo"]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -138,3 +154,70 @@ def test_weights_without_a_training_state_are_refused(tmp_path: Path) -> None:
     save_tensors(tmp_path / "w.safetensors", {"x": torch.zeros(1)})
     with pytest.raises(BadInput, match="no training state"):
         new_state(recipe()).load(tmp_path / "w.safetensors")
+
+
+def stored_pair(folder: Path) -> tuple[DemoEncoder, TinyDecoder]:
+    """An untrained pair as a run stores one: calibrated, in float16, the decoder telling its encoder."""
+    torch.manual_seed(5)
+    model = Autoencoder(DEMO).eval()
+    calibrate(model.encoder, model.decoder, [0.3 * torch.rand(4, 3, 64, 64) + 0.2])
+    model = model.half().float()
+    save_module(model.encoder, folder / "encoder.safetensors", torch.float16, {"kind": "demo"})
+    told = {"kind": "demo", "encoder": weights_digest(model.encoder)}
+    save_module(model.decoder, folder / "decoder.safetensors", torch.float16, told)
+    return model.encoder, model.decoder
+
+
+@torch.no_grad()
+def test_a_run_that_goes_on_from_a_calibrated_pair_begins_with_its_latents_and_reconstructions(tmp_path: Path) -> None:
+    encoder, decoder = stored_pair(tmp_path)
+    assert not torch.allclose(encoder.scaling, torch.ones(1), atol=0.1)
+    state, picture = new_state(recipe(), tmp_path), torch.rand(2, 3, 64, 64)
+    for model in (state.model.eval(), averaged(state, DEMO)):
+        torch.testing.assert_close(model.encoder(picture), encoder(picture), rtol=1e-4, atol=1e-4)
+        made = model(picture, torch.zeros(2, 1, 1, 1))
+        torch.testing.assert_close(made, decoder(encoder(picture)), rtol=1e-4, atol=1e-4)
+
+
+def test_a_pair_that_was_not_trained_together_is_refused(tmp_path: Path) -> None:
+    encoder, _ = stored_pair(tmp_path)
+    encoder.scaling.mul_(1.5)
+    save_module(encoder, tmp_path / "encoder.safetensors", torch.float16, {"kind": "demo"})
+    with pytest.raises(
+        BadInput, match=r"decoder\.safetensors was trained with another encoder than encoder\.safetensors"
+    ):
+        new_state(recipe(), tmp_path)
+
+
+def test_the_command_goes_on_from_a_pair_and_stores_one_with_unit_latents(
+    tmp_path: Path, emoji_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, count in {"CALIBRATION_BATCHES": 1, "CHECK_BATCHES": 1, "CALIBRATION_BATCH": 4, "CHECK_BATCH": 8}.items():
+        monkeypatch.setattr(autoencoder, name, count)
+    (tmp_path / "pair").mkdir()
+    encoder, decoder = stored_pair(tmp_path / "pair")
+    still = ["steps=1", "batch=2", "optimiser.warmup_steps=0", "optimiser.rate=1e-12", "optimiser.weight_decay=0"]
+    options = ["--emoji", str(emoji_folder), "--start", str(tmp_path / "pair"), "--out", str(tmp_path / "run")]
+    options += ["--recipe", "autoencoder-demo-gpu", *(word for value in still for word in ("--set", value))]
+    told = CliRunner().invoke(autoencoder_command, options)
+    assert told.exit_code == 0, told.exception
+    found, made = load_encoder(tmp_path / "run" / "encoder.safetensors"), TinyDecoder(DEMO)
+    load_module(made, tmp_path / "run" / "decoder.safetensors")
+    assert read_metadata(tmp_path / "run" / "decoder.safetensors")["encoder"] == weights_digest(found)
+    seen = scene_batch(EmojiSet(emoji_folder), 4, (autoencoder.CALIBRATION_SEED, 0), held_out=False)[0]
+    with torch.no_grad():
+        latent = found(seen)
+        torch.testing.assert_close(latent.std((0, 2, 3)), torch.ones(4), atol=5e-3, rtol=0)
+        torch.testing.assert_close(latent.mean((0, 2, 3)), torch.zeros(4), atol=5e-3, rtol=0)
+        assert (encoder(seen).std((0, 2, 3)) - 1).abs().max() > 0.1
+
+
+def test_a_batch_is_the_scenes_of_its_seed_and_the_mask_is_true_on_the_things(emoji: EmojiSet) -> None:
+    image, mask = scene_batch(emoji, 3, (1, 2), held_out=True)
+    rng = np.random.default_rng((1, 2))
+    scenes = [sample_split(rng, True) for _ in range(3)]
+    for place, scene in enumerate(scenes):
+        pixels = render(scene, emoji, sample_jitter(rng))
+        assert np.array_equal(image[place].permute(1, 2, 0).mul(255).round().numpy(), pixels)
+        assert np.array_equal(mask[place, 0].numpy(), (pixels != BACKGROUNDS[scene.background]).any(-1))
+    assert 0 < mask.float().mean() < 0.5

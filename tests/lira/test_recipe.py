@@ -77,6 +77,7 @@ def test_an_override_that_makes_no_sense_is_refused_with_its_place(override: str
     ("kind", "name"),
     [
         (AutoencoderRecipe, "autoencoder-demo"),
+        (AutoencoderRecipe, "autoencoder-demo-gpu"),
         (TextRecipe, "text-demo"),
         (DecoderRecipe, "decoder"),
         (DecoderRecipe, "decoder-demo"),

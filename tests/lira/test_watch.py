@@ -142,7 +142,7 @@ def test_speed_and_time_left_are_of_the_last_log_every_steps(
 
 
 def test_the_autoencoder_goes_on_after_a_stop_as_if_there_had_been_none(tmp_path: Path, monkeypatch, capsys) -> None:
-    def batch(emoji, count: int, seed: tuple[int, int], held_out: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(emoji, count: int, seed: tuple[int, int], held_out: bool, device) -> tuple[torch.Tensor, torch.Tensor]:
         generator = torch.Generator().manual_seed(sum(seed))
         return torch.rand(2, 3, 64, 64, generator=generator), torch.ones(2, 1, 64, 64, dtype=torch.bool)
 
