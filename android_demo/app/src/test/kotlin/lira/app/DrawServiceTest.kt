@@ -15,17 +15,9 @@ import android.os.TransactionTooLargeException
 import java.io.File
 import java.util.concurrent.CountDownLatch
 import lira.core.Backend
-import lira.core.DamagedBundle
-import lira.core.Graph
-import lira.core.Interface
-import lira.core.Preview
-import lira.core.TensorSpec
-import org.json.JSONArray
-import org.json.JSONObject
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotNull
-import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Test
@@ -263,47 +255,6 @@ class DrawServiceTest {
         messenger.send(Message.obtain(null, DrawService.WHAT_LISTEN).apply { replyTo = Messenger(narrow) })
         waitFor(Status.DONE)
         assertEquals(-1, failures)
-    }
-
-    @Test
-    fun `a shape that no array holds is refused by the denoiser and costs nothing before`() {
-        forgeSide(1L shl 20)
-        assertNull(Preview.of(lira.core.Bundle.open(app.store.folder, hashes = false)))
-        val engine = FakeBackend()
-        app.scripted = object : Backend by engine {
-            override fun load(graph: Graph, folder: File) {
-                if (graph.path == "denoiser.onnx") throw DamagedBundle("graph_refused", "the tensors are others.")
-                engine.load(graph, folder)
-            }
-        }
-        service().draw(wish).listen()
-        waitFor(Status.FAILED)
-        assertEquals("graph_refused", heard.last().code)
-    }
-
-    /** Makes the manifest say that latents are of [side]. */
-    private fun forgeSide(side: Long) {
-        val image = listOf(1, 3, 8 * side, 8 * side)
-        val count = Interface.goldenCount(TensorSpec("image", image, "float32")).toInt()
-        val folder = app.store.folder
-        val manifest = changedManifest(folder) { json ->
-            json.put("resolutions", JSONArray(listOf(8 * side)))
-            for (graph in json.records("components").drop(1).flatMap { it.records("graphs") }) {
-                graph.put("resolution", 8 * side)
-                for (tensor in graph.records("inputs") + graph.records("outputs")) {
-                    if (tensor.getString("name") in listOf("latent", "velocity")) tensor.put("shape", JSONArray(listOf(1, 4, side, side)))
-                    if (tensor.getString("name") == "image") tensor.put("shape", JSONArray(image))
-                }
-                val golden = graph.getJSONObject("golden")
-                if ("decoder" in golden.getString("path")) {
-                    golden.put("shape", JSONArray(listOf(count))).put("bytes", 4 * count)
-                    folder.resolve(golden.getString("path")).writeBytes(ByteArray(4 * count))
-                } else {
-                    graph.put("golden", JSONObject.NULL)
-                }
-            }
-        }
-        folder.resolve("manifest.json").writeText(manifest)
     }
 
     @Test
