@@ -12,9 +12,7 @@ import android.os.Message
 import android.os.Messenger
 import android.os.Parcel
 import android.os.TransactionTooLargeException
-import java.io.File
 import java.util.concurrent.CountDownLatch
-import lira.core.Backend
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotNull
