@@ -113,10 +113,8 @@ def measure(model: Autoencoder, batches: list[tuple[Tensor, Tensor]], noise: flo
     model.eval()
     total, on_things, pixels = 0.0, 0.0, 0
     for image, mask in batches:
-        made = (
-            model(image, torch.full((len(image), 1, 1, 1), noise, device=image.device)).clamp(0, 1).mul(255).round()
-            / 255
-        )
+        sigma = torch.full((len(image), 1, 1, 1), noise, device=image.device)
+        made = model(image, sigma).clamp(0, 1).mul(255).round() / 255
         error = (made - image).square().mean(1, keepdim=True)
         total += float(error.mean()) / len(batches)
         on_things += float(error[mask].sum())
@@ -127,7 +125,7 @@ def measure(model: Autoencoder, batches: list[tuple[Tensor, Tensor]], noise: flo
 
 def averaged(state: TrainingState, kind: LatentKind) -> Autoencoder:
     """A copy of the model with the EMA weights, in evaluation mode, where the model is."""
-    model = Autoencoder(kind).to(state.ema.shadow["decoder.scaling"].device)
+    model = Autoencoder(kind).to(next(iter(state.ema.shadow.values())).device)
     model.load_state_dict(state.ema.shadow)
     return model.eval()
 
@@ -224,7 +222,8 @@ def run(
     does not fit, for several processes, or when `out` holds a run and `resume` is not given.
     """
     device = single_device("The autoencoder")
-    state, emoji = new_state(recipe, start, device), EmojiSet(emoji_path)
+    fresh = not (out / STATE_NAME).exists()
+    state, emoji = new_state(recipe, start if fresh else None, device), EmojiSet(emoji_path)
     begin(state, out, resume, recipe.steps)
     with Watch(out, state, recipe.steps, recipe.run.log_every, view) as watch:
         train(state, emoji, recipe, out, watch)

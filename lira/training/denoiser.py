@@ -136,7 +136,7 @@ def run(
     batches = Batches(recipe, data, [processes.share(stage.batch) for stage in recipe.stages])
     state = new_state(recipe, data[0].d_text)
     state.settings |= encoders_of(data[0])
-    if start is not None:
+    if start is not None and not (out / STATE_NAME).exists():
         _start_with(state, start, data[0])
     model = processes.prepare(state)
     kind = latent_kind(recipe.model.latent)

@@ -67,7 +67,7 @@ MAX_MANIFEST_BYTES = 4 << 20
 MAX_DEPTH = 500
 """Records and lists that may lie in one another, the manifest itself counted."""
 _NO_CHECKSUM = "0" * 64
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]')
 """Brackets, and texts, in which they are none."""
 _NESTING = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 

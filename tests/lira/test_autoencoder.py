@@ -1,6 +1,7 @@
 """The demo's encoder, and the training loop it is trained with."""
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,9 @@ def test_the_command_goes_on_from_a_pair_and_stores_one_with_unit_latents(
         torch.testing.assert_close(latent.std((0, 2, 3)), torch.ones(4), atol=5e-3, rtol=0)
         torch.testing.assert_close(latent.mean((0, 2, 3)), torch.zeros(4), atol=5e-3, rtol=0)
         assert (encoder(seen).std((0, 2, 3)) - 1).abs().max() > 0.1
+    shutil.rmtree(tmp_path / "pair")
+    told = CliRunner().invoke(autoencoder_command, [*options, "--resume"])
+    assert told.exit_code == 0, "what a run began with does not count when it goes on"
 
 
 def test_a_batch_is_the_scenes_of_its_seed_and_the_mask_is_true_on_the_things(emoji: EmojiSet) -> None:

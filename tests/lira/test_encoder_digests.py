@@ -63,6 +63,9 @@ def test_a_run_begins_with_weights_of_other_encoders_and_says_so(tmp_path: Path,
         denoiser.run(smoke(), [data_of(**{field: other})], tmp_path / f"two {other}", resume=False, start=weights)
         assert capsys.readouterr().err.count(sentence) == count
     assert read_metadata(tmp_path / "two b" / "denoiser.safetensors")[field] == "b"
+    weights.unlink()
+    denoiser.run(smoke(2), [data_of(**{field: "b"})], tmp_path / "two b", resume=True, start=weights)
+    assert sentence not in capsys.readouterr().err, "what a run began with does not count when it goes on"
 
 
 @BOTH
