@@ -51,6 +51,7 @@ def drawn(network: LiRAModel, noise: Tensor, text: Tensor) -> Tensor:
     return last.x
 
 
+@pytest.mark.slow
 def test_the_student_lands_nearer_to_the_guided_picture_than_its_teacher_in_as_many_steps(
     tmp_path: Path, teacher_file: Path
 ) -> None:
