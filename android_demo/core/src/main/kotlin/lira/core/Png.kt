@@ -8,6 +8,8 @@ import java.io.InputStream
 import java.io.OutputStream
 import java.math.BigDecimal
 import java.math.MathContext
+import java.math.RoundingMode
+import java.util.Locale
 import java.util.zip.CRC32
 import java.util.zip.Deflater
 import java.util.zip.DeflaterOutputStream
@@ -89,8 +91,8 @@ object Png {
 /** A number as Python's format "g" writes it, with which lira-generate writes guidance. */
 internal fun formatG(value: Double): String {
     if (value == 0.0) return "0"
-    val rounded = BigDecimal(value).round(MathContext(6))
+    val rounded = BigDecimal(value).round(MathContext(6, RoundingMode.HALF_EVEN))
     val exponent = rounded.precision() - rounded.scale() - 1
     if (exponent in -4..5) return rounded.stripTrailingZeros().toPlainString()
-    return rounded.scaleByPowerOfTen(-exponent).stripTrailingZeros().toPlainString() + "e%+03d".format(exponent)
+    return rounded.scaleByPowerOfTen(-exponent).stripTrailingZeros().toPlainString() + "e%+03d".format(Locale.ROOT, exponent)
 }

@@ -4,6 +4,7 @@ import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
 import java.io.IOException
 import java.nio.ByteBuffer
+import java.util.Locale
 import java.util.zip.CRC32
 import javax.imageio.ImageIO
 import kotlin.random.Random
@@ -51,5 +52,21 @@ class PngTest {
         assertEquals(texts, Png.texts(ByteArrayInputStream(written(texts))))
         assertThrows(IOException::class.java) { Png.texts(ByteArrayInputStream(written(texts).copyOfRange(1, 200))) }
         assertThrows(IOException::class.java) { Png.texts(ByteArrayInputStream(written(texts).copyOf(40))) }
+    }
+
+    @Test
+    fun `guidance is written as Python writes it whatever the language of the phone`() {
+        val written = mapOf(
+            0.0 to "0", 7.0 to "7", 100.0 to "100", 7.5 to "7.5", 99.99995 to "99.9999", 0.0001 to "0.0001",
+            12.03125 to "12.0312", 12.03135 to "12.0313", 12.03126 to "12.0313", // two halves to even, the second not quite one
+            1e-5 to "1e-05", 0.00001234565 to "1.23456e-05", 999_999.5 to "1e+06", 1e100 to "1e+100",
+        )
+        val usual = Locale.getDefault()
+        try {
+            Locale.setDefault(Locale.forLanguageTag("ar-u-nu-arab"))
+            assertEquals(written, written.mapValues { (value, _) -> formatG(value) })
+        } finally {
+            Locale.setDefault(usual)
+        }
     }
 }
