@@ -40,6 +40,7 @@ class BundleStore(private val parent: File) {
         part.deleteRecursively()
         try {
             val manifest = manifest(source)
+            manifest.requireRunnable()
             val names = manifest.files().map { it.path } + Manifest.NAME
             (source.files.keys - names - Manifest.SIGNATURE_NAME).firstOrNull()?.let {
                 throw DamagedBundle("extra", "the folder holds $it, which the manifest does not name.")
@@ -55,6 +56,7 @@ class BundleStore(private val parent: File) {
                 }
             }
             checkDrawable(Bundle.open(part, strict = true))
+            progress(total, total) // the last moment to cancel
             swap()
         } finally {
             part.deleteRecursively()
@@ -64,7 +66,7 @@ class BundleStore(private val parent: File) {
 
     /** Finds what a drawing would find too late, when the old bundle is gone. */
     private fun checkDrawable(bundle: Bundle) {
-        bundle.requireRunnable()
+        bundle.manifest.requireRunnable()
         Tokenizer.load(bundle.tokenizerFile)
         bundle.emptyPrompt()
         bundle.graph(Interface.DECODER).golden?.let(bundle::readTensor)
@@ -96,6 +98,7 @@ class BundleStore(private val parent: File) {
     }
 
     private fun swap() {
+        if (folder.exists()) old.deleteRecursively() // which may have failed the last time
         if (folder.exists() && !folder.renameTo(old)) throw IOException("the old bundle cannot be moved")
         if (!part.renameTo(folder)) {
             old.renameTo(folder)

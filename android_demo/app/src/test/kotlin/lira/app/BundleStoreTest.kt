@@ -113,6 +113,31 @@ class BundleStoreTest {
     }
 
     @Test
+    fun `a cancel while the copy is checked is in time`() {
+        var cancelled = false
+        val error = assertThrows(Cancelled::class.java) {
+            store.take(good) { done, total -> if (cancelled) throw Cancelled() else cancelled = done == total }
+        }
+        assertEquals("interrupted", error.code)
+        assertNull(store.open())
+    }
+
+    @Test
+    fun `a bundle for another engine is refused before it is copied`() {
+        val manifest = changed { it.put("target", "coreml") }.files.getValue("manifest.json")
+        val others = good.files.mapValues { (name, _) -> { throw AssertionError("$name is read") } }
+        assertEquals("not_runnable", codeOf(Source(others + ("manifest.json" to manifest))))
+    }
+
+    @Test
+    fun `what is left of an older bundle is not in the way of a new one`() {
+        store.take(good) { _, _ -> }
+        File(temporary.root, "bundle.old/texts").mkdirs()
+        store.take(good) { _, _ -> }
+        assertWhole()
+    }
+
+    @Test
     fun `a process that ended in the middle of a swap leaves a bundle that is found`() {
         store.take(good) { _, _ -> }
         store.folder.renameTo(File(temporary.root, "bundle.old"))

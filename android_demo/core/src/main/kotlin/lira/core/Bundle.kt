@@ -10,23 +10,13 @@ import java.util.Locale
 
 /** A checked bundle folder; [digest] is the SHA-256 of its manifest, and so stands for every file. */
 class Bundle private constructor(val folder: File, val manifest: Manifest, val digest: String) {
-    /** A component's entry. Throws [NotRunnable] where a partial bundle lacks it. */
-    fun component(name: String): Component =
-        manifest.components.firstOrNull { it.name == name } ?: throw NotRunnable("the bundle holds no $name.")
-
     /** A component's graph for pictures of the bundle's first resolution. */
-    fun graph(name: String): Graph = component(name).graphs.first()
+    fun graph(name: String): Graph = manifest.component(name).graphs.first()
 
     /** Side of a picture, px. */
     val resolution: Int get() = manifest.resolutions.first().toInt()
 
     val tokenizerFile: File get() = File(folder, manifest.tokenizer.path)
-
-    /** Throws [NotRunnable] for a bundle for another engine, and for one that lacks a component. */
-    fun requireRunnable() {
-        if (manifest.target != "onnx") throw NotRunnable("the bundle is for ${manifest.target}; export one with --target onnx.")
-        Interface.COMPONENTS.forEach(::component)
-    }
 
     /** Text states (1, 77, width) of the empty prompt. Throws [DamagedBundle] where they are not finite. */
     fun emptyPrompt(): FloatArray {

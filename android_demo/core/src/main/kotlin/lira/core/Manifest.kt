@@ -71,6 +71,16 @@ class Manifest(
         emptyPrompt?.let(::add)
     }
 
+    /** A component's entry. Throws [NotRunnable] where a partial bundle lacks it. */
+    fun component(name: String): Component =
+        components.firstOrNull { it.name == name } ?: throw NotRunnable("the bundle holds no $name.")
+
+    /** Throws [NotRunnable] for a bundle for another engine, and for one that lacks a component. */
+    fun requireRunnable() {
+        if (target != "onnx") throw NotRunnable("the bundle is for $target; export one with --target onnx.")
+        Interface.COMPONENTS.forEach(::component)
+    }
+
     /** (1, C, H, W) of the latent for pictures of [resolution] px. */
     fun latentShape(resolution: Long): List<Long> {
         val side = resolution / latent.scale

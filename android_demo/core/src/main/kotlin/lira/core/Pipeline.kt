@@ -52,7 +52,7 @@ class Pipeline(
     private var cancelled = false
 
     init {
-        bundle.requireRunnable()
+        bundle.manifest.requireRunnable()
     }
 
     /** Ends the drawing from any thread; [draw] throws [Cancelled], and nothing stays loaded. */
