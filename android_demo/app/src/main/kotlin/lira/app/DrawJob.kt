@@ -69,7 +69,7 @@ class DrawJob(
         // Every byte was checked when it was imported, into a folder that this app alone can write to.
         val bundle = Bundle.open(app.store.folder, hashes = false)
         // At the first preview the denoiser is loaded, so its latent has the shape that the manifest says.
-        if (!wish.lowMemory) preview = lazy { Preview.of(bundle) }
+        preview = lazy { Preview.of(bundle) }
         side = bundle.manifest.latentShape(bundle.manifest.resolutions.first()).last().toInt()
         val settings = SessionSettings(lowMemory = wish.lowMemory)
         val policy = MemoryPolicy(wish.lowMemory, app::availableBytes)

@@ -56,6 +56,7 @@ class DrawService : Service() {
 
     override fun onDestroy() {
         drawing?.cancel()
+        main.removeCallbacks(again)
         wake?.takeIf { it.isHeld }?.release()
         super.onDestroy()
     }
