@@ -26,9 +26,11 @@ class FileHandle {
   }
 }
 
-class FolderHandle {
+export class FolderHandle {
   readonly kind = "directory";
-  readonly inside = new Map<string, FileHandle | FolderHandle>();
+  inside = new Map<string, FileHandle | FolderHandle>();
+  /** What cannot be removed, as somebody has a file of it open. */
+  readonly held = new Set<string>();
 
   getFileHandle = async (name: string, options?: { create?: boolean }): Promise<FileHandle> => this.get(name, FileHandle, options);
   getDirectoryHandle = async (name: string, options?: { create?: boolean }): Promise<FolderHandle> => this.get(name, FolderHandle, options);
@@ -42,6 +44,7 @@ class FolderHandle {
   }
 
   async removeEntry(name: string): Promise<void> {
+    if (this.held.has(name)) throw new DOMException("it is held", "NoModificationAllowedError");
     if (!this.inside.delete(name)) throw new DOMException("no such entry", "NotFoundError");
   }
 
@@ -53,8 +56,9 @@ class FolderHandle {
   }
 }
 
-/** Let this process have an empty one, or none at all. */
-export function stubOpfs(has = true): void {
+/** Let this process have an empty one, or none at all; returns it. */
+export function stubOpfs(has = true): FolderHandle {
   const root = new FolderHandle();
   vi.stubGlobal("navigator", { storage: has ? { getDirectory: async () => root } : {} });
+  return root;
 }

@@ -26,8 +26,8 @@ const text = cases.find(({ name }) => name === "two resolutions")!.text;
 const clip = asBytes(tokenizerRecord());
 const sha256 = (data: Uint8Array | string): string => createHash("sha256").update(data).digest("hex");
 
-/** change: of the manifest, before its checksum is made. tokenizer: what that file holds. */
-export function smallBundle(change: (manifest: ManifestRecord) => void = () => {}, tokenizer = clip): MemorySource {
+/** change: of the manifest, before its checksum is made. tokenizer: what that file holds. emptyByte: each byte of the empty prompt. */
+export function smallBundle(change: (manifest: ManifestRecord) => void = () => {}, tokenizer = clip, emptyByte = 1): MemorySource {
   const manifest = JSON.parse(text) as ManifestRecord;
   const files = new Map<string, Blob>();
   const fill = (entry: Entry, data: Uint8Array): void => {
@@ -37,9 +37,10 @@ export function smallBundle(change: (manifest: ManifestRecord) => void = () => {
   change(manifest);
   fill(manifest.tokenizer, tokenizer);
   const goldens = manifest.components.flatMap(({ graphs }) => graphs.flatMap(({ golden }) => golden ?? []));
-  for (const entry of [...manifest.components.flatMap((each) => each.files), ...goldens, manifest.empty_prompt]) {
+  for (const entry of [...manifest.components.flatMap((each) => each.files), ...goldens]) {
     fill(entry, new Uint8Array(entry.bytes).fill(1));
   }
+  fill(manifest.empty_prompt, new Uint8Array(manifest.empty_prompt.bytes).fill(emptyByte));
   manifest.checksum = "0".repeat(64);
   const zeroed = JSON.stringify(manifest);
   const at = zeroed.lastIndexOf(manifest.checksum);

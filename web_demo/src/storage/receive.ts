@@ -52,14 +52,17 @@ async function copyToStore(source: BundleSource, open: OpenManifest, onBytes: On
       );
     }
   }
-  await checkTokenizer(open, store);
+  await checkDrawable(open, store);
   await store.write(MANIFEST_NAME, async (write) => write(open.bytes));
-  await Store.removeOthers(open.digest);
+  await Store.removeOthers(open.digest).catch(() => {}); // another tab may hold a file of one
   return store;
 }
 
-async function checkTokenizer(open: OpenManifest, source: BundleSource): Promise<void> {
-  ClipTokenizer.parse(await new Bundle(open, source).read(open.manifest.tokenizer.path));
+/** Read what a drawing reads beside the graphs. */
+async function checkDrawable(open: OpenManifest, source: BundleSource): Promise<void> {
+  const bundle = new Bundle(open, source);
+  ClipTokenizer.parse(await bundle.read(open.manifest.tokenizer.path));
+  await bundle.emptyPrompt();
 }
 
 async function holds(store: Store, entry: FileEntry): Promise<boolean> {
@@ -84,7 +87,7 @@ async function copyToMemory(source: BundleSource, open: OpenManifest, onBytes: O
     files.set(entry.path, new Blob(pieces));
   }
   const copy = new MemorySource(source.name, files);
-  await checkTokenizer(open, copy);
+  await checkDrawable(open, copy);
   return copy;
 }
 

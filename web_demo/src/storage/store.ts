@@ -1,5 +1,6 @@
 /** Where a bundle is kept for the next time: the browser's own file system for this origin. Only a worker can write to it. */
 
+import { MANIFEST_NAME } from "../core/manifest";
 import type { BundleSource, Found } from "../core/source";
 
 const HOME = "lira";
@@ -26,19 +27,26 @@ export class Store implements BundleSource {
     for await (const [, folder] of (await home()).entries()) {
       if (folder.kind !== "directory") continue;
       const store = new Store(folder);
-      if (await store.find("manifest.json")) return store;
+      const manifest = await store.find(MANIFEST_NAME);
+      if (manifest?.kind === "file" && manifest.size) return store; // an empty one is being written
     }
     return null;
   }
 
-  /** Remove every bundle but one; without a digest, every one. */
+  /** Remove every bundle but one; without a digest, every one. Raises where one cannot be, after all the others. */
   static async removeOthers(digest?: string): Promise<void> {
-    const all = await home();
-    for await (const name of all.keys()) if (name !== digest) await all.removeEntry(name, { recursive: true });
+    const failures: unknown[] = [];
+    for await (const name of (await home()).keys()) {
+      if (name !== digest) await Store.remove(name).catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length) throw failures[0];
   }
 
+  /** Its manifest first: what stays of a folder that cannot be removed whole is then no bundle. */
   static async remove(digest: string): Promise<void> {
-    await (await home()).removeEntry(digest, { recursive: true });
+    const all = await home();
+    await all.getDirectoryHandle(digest).then((folder) => folder.removeEntry(MANIFEST_NAME)).catch(() => {});
+    await all.removeEntry(digest, { recursive: true });
   }
 
   async find(path: string): Promise<Found | null> {
