@@ -13,6 +13,8 @@ test.each([
   [`a${"x".repeat(5000)}b`, `a${"x".repeat(596)} ... ${"x".repeat(596)}b`],
   ["\u202ea\n\u00a0é 😀", "\\u{202e}a\\u{a}\\u{a0}é 😀"],
   ["\u0001".repeat(1200), `${"\\u{1}".repeat(119)}\\u ... 1}${"\\u{1}".repeat(119)}`],
+  ["😀".repeat(1200), "😀".repeat(1200)],
+  [`a${"😀".repeat(5000)}b`, `a${"😀".repeat(596)} ... ${"😀".repeat(596)}b`],
 ])("%j", (text, line) => expect(printable(text)).toBe(line));
 
 test("a sentence about a field of 200,000 characters", () => {

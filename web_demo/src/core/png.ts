@@ -78,8 +78,10 @@ function crc(bytes: Uint8Array): number {
 /** A number as Python's format "g" writes it, with which lira-generate writes guidance. */
 export function formatG(value: number): string {
   if (value === 0) return "0";
-  const [digits, power] = value.toExponential(5).split("e") as [string, string];
+  // A half goes to the even digit; toExponential alone rounds it up. No number here is near a half beyond 100 digits.
+  const even = Number(value.toExponential(100).replace(/(?<=^\d\.\d{4}[02468])50*(?=e)/, ""));
+  const [digits, power] = even.toExponential(5).split("e") as [string, string];
   const exponent = Number(power);
-  if (exponent >= -4 && exponent < 6) return String(Number(value.toPrecision(6)));
+  if (exponent >= -4 && exponent < 6) return String(Number(`${digits}e${power}`));
   return `${String(Number(digits))}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
 }

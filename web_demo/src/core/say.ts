@@ -12,7 +12,13 @@ export function printable(text: string): string {
 
 function cut(text: string): string {
   const half = Math.floor((MOST_CHARACTERS - CUT.length) / 2);
-  return text.length <= MOST_CHARACTERS ? text : text.slice(0, half) + CUT + text.slice(-half);
+  if (text.length <= 2 * MOST_CHARACTERS && [...text].length <= MOST_CHARACTERS) return text;
+  return beginning(text, half) + CUT + [...text.slice(-2 * half)].slice(-half).join("");
+}
+
+/** So many characters of it at most: code points, of which one may be two units of a string. */
+export function beginning(text: string, most: number): string {
+  return [...text.slice(0, 2 * most)].slice(0, most).join("");
 }
 
 /** The whole text with control characters, marks of direction and what is no Unicode escaped. */
