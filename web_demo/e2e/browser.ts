@@ -1,6 +1,6 @@
 /** Chromium with the page in it, and a watch on everything that must not happen. */
 
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -8,11 +8,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium, type BrowserContext, type Page } from "playwright-core";
 import { pageServer } from "../scripts/serve.mjs";
+import { readPng, type Picture } from "./png";
 
 export const BUNDLE = process.env["LIRA_BUNDLE"] ?? fileURLToPath(new URL("../../build/nano-onnx/", import.meta.url));
 export const DIST = fileURLToPath(new URL("../dist/", import.meta.url));
 export const CHROMIUM = process.env["CHROMIUM"] ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
-const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+/** A name of this machine that does not stand for a secure context, as localhost does. */
+export const PLAIN_HOST = "lira.test";
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", `--host-resolver-rules=MAP ${PLAIN_HOST} 127.0.0.1`];
 
 export interface Site {
   readonly address: string;
@@ -103,4 +106,16 @@ export async function alerted(page: Page, timeout = 90_000): Promise<string> {
   const alert = page.locator("#alert code");
   await alert.waitFor({ timeout });
   return (await page.locator("#alert").textContent())!;
+}
+
+/** Fill in the form. */
+export async function ask(page: Page, prompt: string, steps: number): Promise<void> {
+  await page.fill("#prompt", prompt);
+  if (!(await page.locator("#more").getAttribute("open").then((open) => open !== null))) await page.click("summary");
+  await page.fill("#steps", String(steps));
+}
+
+export async function downloaded(page: Page): Promise<Picture> {
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);
+  return readPng(readFileSync(await download.path()));
 }

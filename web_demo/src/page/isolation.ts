@@ -6,13 +6,25 @@ const TRIED = "lira.isolation-tried";
 export async function becomeIsolated(): Promise<boolean> {
   if (!import.meta.env.PROD || !("serviceWorker" in navigator)) return false;
   try {
-    await navigator.serviceWorker.register("./sw.js");
+    const { active, waiting, installing } = await navigator.serviceWorker.register("./sw.js");
     if (crossOriginIsolated || sessionStorage.getItem(TRIED)) return false;
-    await navigator.serviceWorker.ready;
+    if (!(await comesIntoUse(active ?? waiting ?? installing))) return false;
     sessionStorage.setItem(TRIED, "yes");
     location.reload();
     return true;
   } catch {
     return false; // the page works with one thread, and while it is online
   }
+}
+
+/** Whether it is active in the end; one whose files cannot be loaded or kept never is. */
+function comesIntoUse(worker: ServiceWorker | null): Promise<boolean> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!worker || worker.state === "redundant") resolve(false);
+      else if (worker.state === "activated") resolve(true);
+    };
+    worker?.addEventListener("statechange", look);
+    look();
+  });
 }

@@ -3,7 +3,8 @@
 import { allRemembered, remember } from "./memory";
 
 const KEY = "running.";
-const mine = KEY + crypto.randomUUID();
+/** randomUUID is there in a secure context alone, and this page may be opened over plain HTTP. */
+const mine = KEY + crypto.getRandomValues(new Uint32Array(4)).join("-");
 /** A page that has just been closed may hold its lock for a moment. */
 const CLOSING_MS = 1000;
 
