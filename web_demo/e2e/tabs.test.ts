@@ -88,6 +88,19 @@ test("removed in another tab while it is open here, that is said, and the next d
   await said(page, /^Done/, 30_000);
 });
 
+test("where a model is refused, and another tab has kept another meanwhile, that is said", async () => {
+  const second = await all.open();
+  await said(second, /^Ready/);
+  await second.setInputFiles("#folder", renamed("theirs"));
+  await expect.poll(() => second.locator("#model").textContent(), { timeout: 30_000 }).toMatch(/^theirs,/);
+  await second.close();
+  writeFileSync(join(yard, "theirs", "notes.txt"), "mine");
+  await page.setInputFiles("#folder", join(yard, "theirs"));
+  expect(await alerted(page)).toMatch(/ extra$/);
+  expect(await said(page, /kept here/)).toBe("Another model is kept here.");
+  expect(await model()).toMatch(/^theirs,/);
+});
+
 test("cancelled while what is kept is read, the next drawing is drawn with it and not with the page's own model", async () => {
   await page.setInputFiles("#folder", renamed("mine"));
   await said(page, /^Ready/);

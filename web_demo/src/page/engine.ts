@@ -9,6 +9,7 @@ export class Engine {
   private worker: Worker | null = null;
   private choice: EngineChoice | null = null;
   private place: Place = { kind: "kept" };
+  private during: "open" | "draw" = "open";
   /** The bundle that was opened last, and where from: its files were checked in this session. */
   private checked: { readonly bundle: BundleSummary; readonly place: Place } | null = null;
 
@@ -18,6 +19,7 @@ export class Engine {
   open(place: Place, choice: EngineChoice): void {
     this.end();
     this.place = place;
+    this.during = "open";
     this.choice = choice;
     const worker = new Worker(new URL("../worker/worker.ts", import.meta.url), { type: "module", name: "lira" });
     worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
@@ -26,7 +28,7 @@ export class Engine {
     worker.addEventListener("error", (event) => {
       event.preventDefault();
       const sentence = `the worker failed: ${event.message || "it did not start; load the page once more"}.`;
-      if (worker === this.worker) this.heard({ kind: "failed", code: "internal", sentence, stage: null, place: "open" });
+      if (worker === this.worker) this.heard({ kind: "failed", code: "internal", sentence, stage: null, place: this.during });
     });
     this.worker = worker;
     this.send({ kind: "open", engine: choice, place, checked: this.checked?.bundle.digest ?? null });
@@ -37,13 +39,20 @@ export class Engine {
     return this.worker !== null && JSON.stringify(choice) === JSON.stringify(this.choice);
   }
 
-  /** Open once more what was open. */
-  reopen(choice: EngineChoice): void {
+  /** Open once more what was open; returns where it comes from now. */
+  reopen(choice: EngineChoice): Place {
     const { bundle, place } = this.checked ?? {};
     this.open(bundle?.kept || !place ? { kind: "kept" } : place, choice);
+    return this.place;
+  }
+
+  /** Whether what was opened last came from there. */
+  cameFrom(place: Place): boolean {
+    return this.checked?.place === place;
   }
 
   draw(request: DrawRequest): void {
+    this.during = "draw";
     this.send({ kind: "draw", request });
   }
 

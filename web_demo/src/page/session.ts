@@ -1,6 +1,7 @@
 /** What the worker says and what the user asked, and what follows: which bundle is open, and what is drawn. */
 
 import { LiraError } from "../core/errors";
+import { beginning, printable } from "../core/say";
 import { Store } from "../storage/store";
 import type { BundleSummary, DrawRequest, FromWorker, Place } from "../worker/protocol";
 import { page } from "./elements";
@@ -17,6 +18,8 @@ const ORIGIN: Place = { kind: "origin", folder: new URL("./bundle/", location.hr
 const engine = new Engine(heard);
 let state: State = "empty";
 let bundle: BundleSummary | null = null;
+/** Of the bundle that was open before a failure. */
+let digestBefore: string | null = null;
 /** Where the bundle that is being opened comes from. */
 let place: Place = { kind: "kept" };
 /** What is to be drawn as soon as a bundle is open; `cut` too long a prompt. */
@@ -24,6 +27,9 @@ let waiting: { cut: boolean } | null = null;
 let drawing: DrawRequest | null = null;
 let progress = "";
 let stepSeconds: number[] = [];
+/** What is to be said still: of the end of the prompt that has no effect, and of a drawing that ended as its page was closed. */
+let dropped = "";
+let ended: string | null = null;
 
 function become(next: State): void {
   if (state === "drawing" && next !== "drawing") markRunning(null);
@@ -58,7 +64,7 @@ export function draw(cut = false): void {
   const choice = readEngine();
   if (engine.runsWith(choice)) return begin();
   become("reading");
-  engine.reopen(choice);
+  place = engine.reopen(choice);
 }
 
 function begin(): void {
@@ -73,7 +79,7 @@ function begin(): void {
   rememberForm();
   become("drawing");
   stepSeconds = [];
-  progress = "";
+  progress = dropped = "";
   showProgress(0);
   markRunning("before its first step");
   engine.draw(drawing);
@@ -84,7 +90,7 @@ export function cancel(): void {
   engine.end();
   waiting = null;
   become(bundle ? "ready" : "empty");
-  say(was);
+  say(was + endedBefore());
 }
 
 function heard(message: FromWorker): void {
@@ -92,7 +98,7 @@ function heard(message: FromWorker): void {
     reading: ({ done, total }) => sayProgress(done / total, `Checking the model: ${megabytes(done)} of ${megabytes(total)}.`),
     opened: ({ bundle: found }) => void opened(found),
     nothing_kept: nothingKept,
-    prompt_cut: ({ dropped }) => showMemory(`The prompt was too long; this has no effect: ${dropped.slice(0, 60)}...`),
+    prompt_cut: ({ dropped: tail }) => void (dropped = ` The prompt was too long; this has no effect: ${printable(beginning(tail, 60))}...`),
     stage: ({ stage }) => {
       if (stage === "text_encoder") clearStages();
       if (stage !== "denoiser") say(`${STAGE_WORDS[stage]}.`);
@@ -116,11 +122,22 @@ async function opened(found: BundleSummary): Promise<void> {
   offerBundle(found);
   become("ready");
   if (waiting) return begin();
-  if (page.alert.textContent) return say("The model that was here before is here still.");
+  if (page.alert.textContent) {
+    return say(found.digest === digestBefore ? "The model that was here before is here still." : "Another model is kept here.");
+  }
   say("Ready.");
-  const ended = await takeEnded();
-  if (!ended || state !== "ready") return;
+  const begun = drawing;
+  ended = (await takeEnded()) ?? ended;
+  if (!ended || state !== "ready" || drawing !== begun) return;
   say(`The last drawing ended ${ended}, when this page was closed; its prompt and seed are still here.`);
+  ended = null;
+}
+
+/** The same after another drawing that was begun meanwhile. */
+function endedBefore(): string {
+  const sentence = ended ? ` The drawing before it ended ${ended}, when this page was closed.` : "";
+  ended = null;
+  return sentence;
 }
 
 /** At the first visit, or where another tab or the browser has removed what was here. */
@@ -151,7 +168,7 @@ async function drawn(image: Extract<FromWorker, { kind: "image" }>): Promise<voi
   become("ready");
   const median = [...stepSeconds].sort((a, b) => a - b)[Math.floor(stepSeconds.length / 2)] ?? 0;
   const threads = `${image.threads} ${image.threads === 1 ? "thread" : "threads"}`;
-  say(`Done: ${drawing!.steps} steps with ${threads}, ${median.toFixed(2)} s a step.`);
+  say(`Done: ${drawing!.steps} steps with ${threads}, ${median.toFixed(2)} s a step.${dropped}${endedBefore()}`);
   await kept;
   await showWholeMemory();
 }
@@ -173,10 +190,18 @@ function failed(error: LiraError, during: "open" | "draw"): void {
   say("");
   // Of a file that is gone while it is drawn with, somebody has removed the bundle.
   if (during === "draw" && error.code !== "missing") return become(bundle ? "ready" : "empty");
+  digestBefore = bundle?.digest ?? null;
+  // One in memory went with the worker that ended for another's sake; where it came from it is read once more.
+  if (bundle && !bundle.kept && !engine.cameFrom(place)) return again();
   forget();
   page.remove.hidden = !ofKept; // what is kept and damaged can be removed
   become("empty");
   if (!ofKept) open({ kind: "kept" });
+}
+
+function again(): void {
+  become("reading");
+  place = engine.reopen(readEngine());
 }
 
 /** Say what went wrong, and offer what may help. */
