@@ -112,9 +112,16 @@ test("the focus goes to Cancel while Draw cannot be pressed, and back; no more i
     const aloud: string[] = ((window as unknown as { aloud: string[] }).aloud = []);
     new MutationObserver(() => aloud.push(document.querySelector('[role="status"]')!.textContent!)).observe(document.querySelector('[role="status"]')!, { childList: true });
   });
-  await page.locator("#steps").evaluate((steps: HTMLInputElement) => (steps.value = "12"));
+  const setSteps = (count: string): Promise<string> => page.locator("#steps").evaluate((steps: HTMLInputElement, value) => (steps.value = value), count);
+  await setSteps("900");
+  await page.click("#draw");
+  await said(page, /^Drawing: step/);
+  await page.click("#cancel");
+  await setSteps("12");
   await page.focus("#draw");
-  await page.keyboard.press("Enter");
+  await page.keyboard.down("Enter");
+  await page.keyboard.down("Enter"); // held, it comes again
+  await page.keyboard.up("Enter");
   await said(page, /^Drawing: step/);
   expect(await focused()).toBe("cancel");
   await said(page, /^Done/);
@@ -122,6 +129,16 @@ test("the focus goes to Cancel while Draw cannot be pressed, and back; no more i
   const aloud = await page.evaluate(() => (window as unknown as { aloud: string[] }).aloud);
   expect(aloud.flatMap((each) => /step (\d+) of 12/.exec(each)?.[1] ?? [])).toEqual(["1", "3", "6", "9"]);
   expect(aloud.at(-1)).toMatch(/^Done/);
+});
+
+test("who has the focus on Download goes to Cancel when a preview hides it", async () => {
+  const { page } = all;
+  await page.locator("#previews").evaluate((previews: HTMLSelectElement) => (previews.value = "1"));
+  await page.focus("#download");
+  await page.locator("#form").evaluate((form: HTMLFormElement) => form.requestSubmit());
+  await page.locator("#download").waitFor({ state: "hidden" });
+  expect(await page.evaluate(() => document.activeElement!.id)).toBe("cancel");
+  await said(page, /^Done/);
 });
 
 test("there was no console error, and no request left the origin", () => expect(all.faults).toEqual([]));

@@ -15,6 +15,10 @@ function listen(): void {
   page.prompt.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) page.form.requestSubmit();
   });
+  // Enter that is held on Draw would press Cancel next, which has the focus then.
+  document.addEventListener("keydown", (event) => {
+    if (event.repeat && event.key === "Enter" && event.target instanceof HTMLButtonElement) event.preventDefault();
+  });
   page.dice.addEventListener("click", rollSeed);
   page.cancel.addEventListener("click", cancel);
   page.load.addEventListener("click", () => load());

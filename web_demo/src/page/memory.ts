@@ -54,7 +54,9 @@ export async function lastPicture(): Promise<(LastPicture & { png: Blob }) | nul
   if (!about) return null;
   try {
     const root = await navigator.storage.getDirectory();
-    return { ...about, png: await (await root.getFileHandle(LAST_PICTURE)).getFile() };
+    const file = await (await root.getFileHandle(LAST_PICTURE)).getFile();
+    // A copy: another tab may write a picture of its own into the file.
+    return { ...about, png: new Blob([await file.arrayBuffer()], { type: "image/png" }) };
   } catch {
     return null;
   }

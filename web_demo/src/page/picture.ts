@@ -1,5 +1,6 @@
 /** The picture on the page: the last one that was finished, and the previews that hide it for a while. */
 
+import { beginning } from "../core/say";
 import type { DrawRequest, FromWorker } from "../worker/protocol";
 import { keepPicture, lastPicture, type LastPicture } from "./memory";
 import { hideCaption, offerDownload, showPixels, showPng } from "./view";
@@ -11,7 +12,7 @@ let previewed = false;
 /** The picture of the last time. */
 export async function restorePicture(): Promise<void> {
   last = await lastPicture();
-  await showLast().catch(() => {}); // a file that was cut short is no picture
+  await showLast();
 }
 
 export function showPreview({ pixels, side, index }: Extract<FromWorker, { kind: "preview" }>): void {
@@ -27,7 +28,7 @@ export function endPreview(): void {
 
 /** Show a picture that is finished, and keep it; resolves once it is kept. */
 export function finishPicture({ png, pixels, side }: Extract<FromWorker, { kind: "image" }>, { prompt, seed }: DrawRequest): Promise<void> {
-  const caption = `“${prompt.slice(0, 300)}”, seed ${seed}`;
+  const caption = `“${beginning(prompt, 300)}”, seed ${seed}`;
   showPixels(pixels, side, `The picture of ${caption}`);
   last = { png, name: fileName(prompt, seed), caption };
   previewed = false;
@@ -38,6 +39,10 @@ export function finishPicture({ png, pixels, side }: Extract<FromWorker, { kind:
 async function showLast(): Promise<void> {
   previewed = false;
   if (!last) return;
-  await showPng(last.png, `The picture of ${last.caption}`);
-  offerDownload(last.png, last.name, last.caption);
+  try {
+    await showPng(last.png, `The picture of ${last.caption}`);
+    offerDownload(last.png, last.name, last.caption);
+  } catch {
+    // a file that was cut short is no picture
+  }
 }

@@ -7,7 +7,7 @@ import { page } from "./elements";
 import { Quarters } from "./quarters";
 import { STAGE_WORDS, bundleLine, megabytes } from "./words";
 
-const quarters = new Quarters();
+let quarters = new Quarters();
 
 export function say(sentence: string): void {
   page.status.textContent = page.spoken.textContent = sentence;
@@ -33,6 +33,7 @@ export function showBusy(busy: boolean): void {
 export function showProgress(share: number | null): void {
   page.progress.hidden = share === null;
   page.progress.value = share ?? 0;
+  if (share === null) quarters = new Quarters();
 }
 
 /** One sentence, and its code for who asks for help. */
@@ -76,7 +77,10 @@ export function offerDownload(png: Blob, name: string, caption: string): void {
   page.caption.hidden = false;
 }
 
-export const hideCaption = (): void => void (page.download.hidden = page.caption.hidden = true);
+export function hideCaption(): void {
+  if (document.activeElement === page.download) page.cancel.focus();
+  page.download.hidden = page.caption.hidden = true;
+}
 
 export function showModel(bundle: BundleSummary | null): void {
   page.remove.hidden = !bundle?.kept;
