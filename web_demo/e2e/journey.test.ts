@@ -82,11 +82,16 @@ test("cancelled in the middle of the first loading, it is ready at once, and tak
 test("a typed prompt becomes a picture, by the keyboard alone, with previews", async () => {
   await ask(page, "", STEPS);
   await page.selectOption("#previews", "2");
+  // A preview may be gone sooner than somebody looks.
+  await page.locator("#picture").evaluate((picture) => {
+    const note = (): unknown => (picture.dataset["labels"] = `${picture.dataset["labels"] ?? ""}${picture.getAttribute("aria-label")}\n`);
+    new MutationObserver(note).observe(picture, { attributeFilter: ["aria-label"] });
+  });
   await page.focus("#prompt");
   await page.keyboard.type(PROMPT);
   await page.keyboard.press("Control+Enter");
-  await page.locator('#picture[aria-label^="Preview after step"]').waitFor({ timeout: LONG_MS });
   expect(await said(page, /^Done/, LONG_MS)).toMatch(/^Done: 4 steps with \d+ threads?, [\d.]+ s a step\.$/);
+  expect(await page.locator("#picture").getAttribute("data-labels")).toBe(`Preview after step 2\nThe picture of “${PROMPT}”, seed 7\n`);
   expect(await page.locator("#stages tr").count()).toBe(3);
   expect(await page.locator("#model").textContent()).toMatch(/^nano, .* 256 px: .* all checked; kept on this device\.$/);
   first = await downloaded(page);
