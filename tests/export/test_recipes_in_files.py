@@ -22,10 +22,10 @@ SENSITIVE = ("ffn.fc1", "scan.maps", "scan.rates")
     ("target", "name", "stored"),
     [
         ("coreml", "int4", {"int4"}),
-        ("coreml", "int6", {"uint6"}),
-        ("coreml", "mixed", {"uint6", "int8"}),
+        pytest.param("coreml", "int6", {"uint6"}, marks=pytest.mark.slow),
+        pytest.param("coreml", "mixed", {"uint6", "int8"}, marks=pytest.mark.slow),
         ("coreml", "w8a8", {"int8"}),
-        ("tflite", "int4", {"int4"}),
+        pytest.param("tflite", "int4", {"int4"}, marks=pytest.mark.slow),
         ("onnx", "int8-dynamic", {"int8"}),
     ],
 )
