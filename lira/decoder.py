@@ -27,6 +27,8 @@ MID_GREY = 0.5
 FINISH_OVERLAP = math.ceil((2 * DEPTHS[-1] + 1) / 2)
 """Trunk rows on either side that a row of the finish depends on: one row at 1/4 for each 3x3 convolution there."""
 
+DECODER_FILE = "decoder.safetensors"
+
 
 class SeparableBlock(nn.Module):
     """Residual block: two depthwise 3x3 + pointwise pairs with a ReLU between; (b, d, h, w) -> the same."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lira.checkpoint import load_module, not_a_file, read_metadata, weights_digest
-from lira.decoder import TinyDecoder
+from lira.decoder import DECODER_FILE, TinyDecoder
 from lira.encoders import ENCODER_FILE, load_image_encoder
 from lira.fitting import fill_denoiser
 from lira.latents import LatentKind, latent_kind
@@ -27,7 +27,7 @@ DEMO_CONFIG, DEMO_LATENT, DEMO_TEXT, DEMO_RESOLUTION = "nano", "demo", "demo", 2
 DEFAULT_LATENT, DEFAULT_TEXT, DEFAULT_RESOLUTION = "f32c32", "vit-l-14", 1024
 TEXT_FILE, TEXT_FOLDER = "text_encoder.safetensors", "text_encoder"
 """Text weights of this project, or instead of them a folder in transformers' layout."""
-WEIGHT_FILES = ("denoiser.safetensors", "decoder.safetensors", TEXT_FILE)
+WEIGHT_FILES = ("denoiser.safetensors", DECODER_FILE, TEXT_FILE)
 TURBO = "demo-turbo"
 """`--checkpoint demo-turbo`: the committed few-step student, with the demo's decoder and text encoder."""
 USUAL_SAMPLER = SamplerDefaults(method="dpm", steps=20, shift=1.0, guidance=3.0)
@@ -232,7 +232,7 @@ def _from_checkpoint(request: Request, folder: Path, kind: LatentKind, text: str
     if trained_on is not None and trained_on != weights_digest(text_encoder):
         raise BadInput(f"The denoiser in {folder} was trained on the text states of another text encoder.")
     decoder = TinyDecoder(kind)
-    load_module(decoder, _weight_file(folder, "decoder.safetensors"))
+    load_module(decoder, _weight_file(folder, DECODER_FILE))
     files = [_weight_file(folder, name) for name in sorted(WEIGHT_FILES)]
     files = [path for path in files if path.is_file()] + sorted((folder / TEXT_FOLDER).rglob("*.safetensors"))
     digest = hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()

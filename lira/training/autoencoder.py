@@ -21,7 +21,7 @@ from lira.autoencoder import DemoEncoder, calibrate
 from lira.checkpoint import load_module, save_module, weights_digest
 from lira.data.emoji import EmojiSet
 from lira.data.scenes import BACKGROUNDS, render, sample_jitter, sample_split
-from lira.decoder import TinyDecoder
+from lira.decoder import DECODER_FILE, TinyDecoder
 from lira.encoders import ENCODER_FILE, load_frozen_encoder
 from lira.latents import LatentKind, latent_kind
 from lira.training.ahead import ahead
@@ -39,7 +39,6 @@ CHECK_SEED, CALIBRATION_SEED = 7, 11
 CHECK_BATCH, CHECK_BATCHES = 32, 8
 """Held-out scenes that a finished pair is measured on, after the batch of the log."""
 CALIBRATION_BATCH, CALIBRATION_BATCHES = 64, 32
-DECODER_FILE = "decoder.safetensors"
 
 
 class AutoencoderRecipe(Struct, frozen=True, forbid_unknown_fields=True):

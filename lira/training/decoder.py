@@ -23,7 +23,7 @@ from lira.data.emoji import EmojiSet
 from lira.data.scenes import CANVAS
 from lira.data.shards import ShardSet
 from lira.data.sources import ImageSource, SceneSource, ShardImages
-from lira.decoder import TinyDecoder
+from lira.decoder import DECODER_FILE, TinyDecoder
 from lira.encoders import FrozenEncoder, load_frozen_encoder
 from lira.latents import LatentKind, latent_kind
 from lira.training.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
@@ -45,7 +45,7 @@ HELD_OUT, HELD_OUT_SEED = 256, 8
 """Held-out pictures that a finished decoder is measured on; a line of log takes the first batch of them."""
 MOST_SCENES = 50_000
 """Different scenes to train on; a longer run sees them again."""
-WEIGHTS_NAME, EXAMPLES_NAME = "decoder.safetensors", "examples.png"
+EXAMPLES_NAME = "examples.png"
 
 Weight = Annotated[float, Meta(ge=0, le=1e6)]
 
@@ -175,7 +175,7 @@ def finish(
     encoder: its digest, for the metadata.
     """
     decoder = decoder.half().float()
-    save_module(decoder, out / WEIGHTS_NAME, torch.float16, {"kind": decoder.kind.name, "encoder": encoder})
+    save_module(decoder, out / DECODER_FILE, torch.float16, {"kind": decoder.kind.name, "encoder": encoder})
     for noise in CHECK_NOISES:
         quality = measure(decoder, distance, check, noise)
         watch.result(f"held-out, latent noise {noise}: {quality}", {"latent_noise": noise, **quality.figures()})
