@@ -18,24 +18,11 @@ import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotNull
 import org.junit.Assert.assertTrue
-import org.junit.Before
 import org.junit.Test
-import org.junit.runner.RunWith
 import org.robolectric.Robolectric
-import org.robolectric.RobolectricTestRunner
 import org.robolectric.Shadows.shadowOf
-import org.robolectric.annotation.Config
 
-@RunWith(RobolectricTestRunner::class)
-@Config(qualifiers = "$PHONE-hdpi")
-class ImportTest {
-    private val phone = Phone()
-
-    @Before
-    fun bundle() {
-        phone.app.store.take(sourceOf(demoBundle())) { _, _ -> }
-    }
-
+class ImportTest : WithPhone() {
     /** Another bundle, whose decoder is given only when the test says so. */
     private fun slow(go: CountDownLatch, reached: CountDownLatch = CountDownLatch(1)): Source {
         val files = sourceOf(other(File(phone.app.cacheDir, "slow"))).files.toMutableMap()

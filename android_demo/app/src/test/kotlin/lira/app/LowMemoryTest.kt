@@ -4,22 +4,9 @@ import android.widget.EditText
 import android.widget.Switch
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
-import org.junit.Before
 import org.junit.Test
-import org.junit.runner.RunWith
-import org.robolectric.RobolectricTestRunner
-import org.robolectric.annotation.Config
 
-@RunWith(RobolectricTestRunner::class)
-@Config(qualifiers = "$PHONE-hdpi")
-class LowMemoryTest {
-    private val phone = Phone()
-
-    @Before
-    fun bundle() {
-        phone.app.store.take(sourceOf(demoBundle())) { _, _ -> }
-    }
-
+class LowMemoryTest : WithPhone() {
     @Test
     fun `no memory says which stage and draws with low memory at one tap`() {
         phone.app.scripted = FakeBackend()

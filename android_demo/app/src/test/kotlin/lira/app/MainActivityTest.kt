@@ -10,23 +10,10 @@ import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotEquals
 import org.junit.Assert.assertNotNull
 import org.junit.Assert.assertTrue
-import org.junit.Before
 import org.junit.Test
-import org.junit.runner.RunWith
-import org.robolectric.RobolectricTestRunner
 import org.robolectric.Shadows.shadowOf
-import org.robolectric.annotation.Config
 
-@RunWith(RobolectricTestRunner::class)
-@Config(qualifiers = "$PHONE-hdpi")
-class MainActivityTest {
-    private val phone = Phone()
-
-    @Before
-    fun bundle() {
-        phone.app.store.take(sourceOf(demoBundle())) { _, _ -> }
-    }
-
+class MainActivityTest : WithPhone() {
     @Test
     fun `without a bundle it asks for one and draws nothing`() {
         phone.app.store.folder.deleteRecursively()

@@ -15,24 +15,11 @@ import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
-import org.junit.Before
 import org.junit.Test
-import org.junit.runner.RunWith
 import org.robolectric.Robolectric
-import org.robolectric.RobolectricTestRunner
 import org.robolectric.Shadows.shadowOf
-import org.robolectric.annotation.Config
 
-@RunWith(RobolectricTestRunner::class)
-@Config(qualifiers = "$PHONE-hdpi")
-class PicturesTest {
-    private val phone = Phone()
-
-    @Before
-    fun bundle() {
-        phone.app.store.take(sourceOf(demoBundle())) { _, _ -> }
-    }
-
+class PicturesTest : WithPhone() {
     private val gallery: Gallery = Robolectric.setupContentProvider(Gallery::class.java, MediaStore.AUTHORITY)
 
     private fun drawing() = phone.journal.picture.readBytes()

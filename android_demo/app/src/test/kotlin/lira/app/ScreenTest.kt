@@ -7,22 +7,10 @@ import android.view.ViewGroup
 import android.widget.TextView
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
-import org.junit.Before
 import org.junit.Test
-import org.junit.runner.RunWith
-import org.robolectric.RobolectricTestRunner
 import org.robolectric.annotation.Config
 
-@RunWith(RobolectricTestRunner::class)
-@Config(qualifiers = "$PHONE-hdpi")
-class ScreenTest {
-    private val phone = Phone()
-
-    @Before
-    fun bundle() {
-        phone.app.store.take(sourceOf(demoBundle())) { _, _ -> }
-    }
-
+class ScreenTest : WithPhone() {
     @Test
     fun `empty`() {
         phone.open()
