@@ -1,17 +1,14 @@
-"""What can be known of an engine before it is imported: whether it is here, and what it cannot do."""
+"""What an engine cannot do, and whether it is here: asked before anything is loaded."""
 
 import importlib.util
 import sys
-from importlib import metadata
-
-from packaging.version import Version
 
 from lira_runtime.errors import BadInput
 from lira_runtime.manifest_entries import TargetName, WeightsMode
 
 LITERT = "ai_edge_litert"
 MAX_THREADS = 256
-KEEPS_PACKED = Version("1.32")
+KEEPS_PACKED = 1, 32
 """The first release of ONNX Runtime that runs 8-bit products on weights packed by an earlier session."""
 LITERT_STREAMS_NOT = (
     "TFLite weights cannot be streamed: LiteRT holds Python's lock while it runs, so nothing can give pages back "
@@ -37,14 +34,14 @@ def check_kept(weights: WeightsMode) -> None:
         check_streaming()
     if weights == "packed":
         return
-    try:
-        version = metadata.version("onnxruntime")
-    except metadata.PackageNotFoundError:  # a build under another name
-        return
-    if Version(version) < KEEPS_PACKED:
+    # Asked of the engine itself: importlib.metadata would bring 2 MB of code into every drawing.
+    import onnxruntime
+
+    version = onnxruntime.__version__
+    if tuple(map(int, version.split(".")[:2])) < KEEPS_PACKED:
         raise BadInput(
             f"onnxruntime {version} crashes on packed weights that lie in a file: --weights packed, or "
-            f"pip install 'onnxruntime>={KEEPS_PACKED}'."
+            f"pip install 'onnxruntime>={'.'.join(map(str, KEEPS_PACKED))}'."
         )
 
 

@@ -7,10 +7,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import ai_edge_litert
 import numpy as np
 from ai_edge_litert.compiled_model import CompiledModel
 from ai_edge_litert.cpu_options import CpuOptions
@@ -119,7 +119,7 @@ def _packed_weights(path: Path, threads: int, mode: WeightsMode) -> str:
 
     if mode == "packed":
         return IN_MEMORY
-    return str(packed_folder(path, f"LiteRT {version('ai-edge-litert')}", pack) / WEIGHTS)
+    return str(packed_folder(path, f"LiteRT {ai_edge_litert.__version__}", pack) / WEIGHTS)
 
 
 def _compiled(path: Path, threads: int, weights: str) -> CompiledModel:
