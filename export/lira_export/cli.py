@@ -84,7 +84,7 @@ def _presets() -> Iterable[str]:
     "--budget",
     metavar="SIZE",
     help="Most resident memory of the pipeline, 400MB say: chooses recipe, weights and one of --resolution, and fails "
-    "above it. With --dry-run: says whether the recipe fits.",
+    "above it. With --dry-run: says what it would choose.",
 )
 @click.option(
     "--ios", type=int, default=USUAL_IOS, show_default=True, help="Oldest iOS of a Core ML package: 16, 17 or 18."

@@ -17,10 +17,10 @@ from lira_export.memory.fit import (
     described,
     nearest_miss,
     networks_of,
-    over_budget,
     table,
 )
 from lira_export.memory.held import Budget
+from lira_export.memory.network import Network
 from lira_export.memory.shapes import models_of
 from lira_export.recipes import DEFAULT_RECIPE, Recipe, get_recipe
 from lira_runtime import events
@@ -35,6 +35,7 @@ Show = Callable[[Sequence[str], events.Event], None]
 """Takes lines for people, and the event that stands for them."""
 LEAST_SIDE = 256
 """In px: what a smaller picture than was asked for may be."""
+NO_PREDICTION = "memory is predicted for whole pipelines in ONNX and TFLite alone"
 
 
 @dataclass(frozen=True)
@@ -67,28 +68,32 @@ class Plan:
         self._resolutions = asked.resolutions or (self.models.resolution,)
         for side in self._resolutions:
             self.models.kind.shape(side, side)
+        self._traced: dict[int, list[Network]] = {}
 
     def show(self, target: TargetName, out: Path, show: Show) -> None:
-        """Say what would be written and what it would take. Raises OverBudget where that is over the budget."""
-        asked, recipe = self._asked, self._asked.recipe or DEFAULT_RECIPE
-        built = build_components(self.models, self._resolutions[0], asked.components)
+        """Say what would be written and what it would take. Raises what `choice` does."""
+        asked, choice = self._asked, self.choice(target, show)
+        recipe = choice.recipe.name
+        built = build_components(self.models, choice.resolutions[0], asked.components)
         counts = {each.name: sum(parameter.numel() for parameter in each.eager.parameters()) for each in built}
         lines = [f"{name}: {count:,} parameters, {recipe}, would go to {out}" for name, count in counts.items()]
         plan = events.Plan(bundle=str(out), recipe=recipe, parameters=counts)
         if target not in engines() or asked.components != COMPONENTS:
-            show(lines, plan)
+            show([*lines, NO_PREDICTION], plan)
             return
-        networks = networks_of(self.models, self._resolutions[:1])
-        (planned,) = candidates(networks, target, (recipe,), (asked.weights or "packed",))
+        found = candidates(self._networks(choice.resolutions), target, (recipe,), (choice.weights,))
+        planned = max(found, key=lambda each: each.memory.peak)
         predicted = msgspec.structs.replace(plan, predicted=_record(planned, asked.budget))
         show(lines + _lines(planned, asked.budget), predicted)
-        if asked.budget is not None and planned.memory.peak > asked.budget:
-            found = candidates(networks | networks_of(self.models, self._smaller()), target)
-            raise OverBudget(over_budget(planned, found, asked.budget))
+
+    def _networks(self, sides: Sequence[int]) -> dict[int, list[Network]]:
+        """The traced networks by resolution (px), each traced once."""
+        self._traced |= networks_of(self.models, [side for side in sides if side not in self._traced])
+        return {side: self._traced[side] for side in sides}
 
     def _smaller(self) -> list[int]:
-        """The other resolutions that were named, and halves of the first, in px."""
-        side, sides = self._resolutions[0], list(self._resolutions[1:])
+        """Halves of the first resolution, in px."""
+        side, sides = self._resolutions[0], []
         while (side := side // 2) >= LEAST_SIDE and side % self.models.kind.step == 0:
             sides.append(side)
         return sides
@@ -99,13 +104,14 @@ class Plan:
         if asked.budget is None:
             recipe = get_recipe(asked.recipe or DEFAULT_RECIPE, target)
             return Choice(recipe, self._resolutions, asked.weights or "packed")
-        networks = networks_of(self.models, self._resolutions)
+        networks = self._networks(self._resolutions)
         found = candidates(networks, target, _named(asked.recipe), _named(asked.weights))
         chosen = choose(found, asked.budget)
         weighed = events.Candidates(candidates=tuple(_record(each, asked.budget) for each in found))
         show(table(found, asked.budget, chosen), weighed)
         if chosen is None:
-            raise OverBudget(nearest_miss(found, asked.budget))
+            everything = candidates(networks | self._networks(self._smaller()), target)
+            raise OverBudget(nearest_miss(found, everything, asked.budget))
         return Choice(chosen.recipe, (chosen.resolution,), chosen.weights, Budget(asked.budget, chosen.memory.peak))
 
 

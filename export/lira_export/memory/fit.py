@@ -102,18 +102,24 @@ def choose(found: Sequence[Candidate], budget: int) -> Candidate | None:
     return next((each for each in found if each.memory.peak <= budget), None)
 
 
-def nearest_miss(found: Sequence[Candidate], budget: int) -> str:
-    """The sentence for a budget that nothing fits."""
+def nearest_miss(found: Sequence[Candidate], everything: Sequence[Candidate], budget: int) -> str:
+    """The sentence where none of `found` fits: the nearest, and of `everything` the cheapest change that would fit."""
     nearest = min(found, key=lambda each: each.memory.peak)
-    return (
-        f"nothing fits the budget of {megabytes(budget)}: the nearest is {described(nearest)}, predicted at "
-        f"{megabytes(nearest.memory.peak)} in the {shown(nearest.memory.stage)}, "
-        f"{megabytes(nearest.memory.peak - budget)} over."
+    sentence = (
+        f"nothing that was asked for fits the budget of {megabytes(budget)}: the nearest is {described(nearest)}, "
+        f"predicted at {megabytes(nearest.memory.peak)} in the {shown(nearest.memory.stage)}, "
+        f"{megabytes(nearest.memory.peak - budget)} over"
+    )
+    change = cheapest_change(everything, nearest, budget)
+    if change is None:
+        return f"{sentence}; no loading mode, recipe or resolution that was looked at would fit."
+    return f"{sentence}; the cheapest change that would fit is {_difference(change, nearest)}, predicted at " + (
+        f"{megabytes(change.memory.peak)}."
     )
 
 
 def cheapest_change(found: Sequence[Candidate], asked: Candidate, budget: int) -> Candidate | None:
-    """What fits and differs least from what was asked: the loading mode alone, then the recipe, then the resolution."""
+    """What fits and differs least from what was asked: in the loading mode, then the recipe, then the resolution."""
     order = {id(each): place for place, each in enumerate(found)}
     fitting = [each for each in found if each.memory.peak <= budget]
     return min(
@@ -122,24 +128,10 @@ def cheapest_change(found: Sequence[Candidate], asked: Candidate, budget: int) -
             each.resolution != asked.resolution,
             -each.resolution,
             each.recipe.name != asked.recipe.name,
+            each.weights != asked.weights,
             order[id(each)],
         ),
         default=None,
-    )
-
-
-def over_budget(asked: Candidate, found: Sequence[Candidate], budget: int) -> str:
-    """The sentence for a candidate that does not fit: the stage, the overshoot, the cheapest change that would."""
-    memory = asked.memory
-    sentence = (
-        f"the {shown(memory.stage)} is predicted to take the process to {megabytes(memory.peak)}, "
-        f"{megabytes(memory.peak - budget)} over the budget of {megabytes(budget)}"
-    )
-    change = cheapest_change(found, asked, budget)
-    if change is None:
-        return f"{sentence}; no loading mode, recipe or resolution that was looked at would fit."
-    return f"{sentence}; the cheapest change that would fit is {_difference(change, asked)}, predicted at " + (
-        f"{megabytes(change.memory.peak)}."
     )
 
 

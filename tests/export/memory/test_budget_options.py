@@ -31,18 +31,8 @@ def no_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_conversion")
 def test_a_dry_run_of_small_says_what_fits_by_stage_in_seconds(tmp_path: Path, run_export: Run) -> None:
     start = time.process_time()
-    arguments = (
-        "--target",
-        "onnx",
-        "--config",
-        "small",
-        "--dry-run",
-        "--budget",
-        "600MB",
-        "--out",
-        str(tmp_path / "b"),
-    )
-    code, stdout, _ = run_export(*arguments)
+    arguments = ("--target", "onnx", "--config", "small", "--dry-run", "--out", str(tmp_path / "b"))
+    code, stdout, _ = run_export(*arguments, "--budget", "600MB")
     assert code == 0 and list(tmp_path.iterdir()) == []
     assert time.process_time() - start < 30
     lines = stdout.splitlines()
@@ -51,38 +41,62 @@ def test_a_dry_run_of_small_says_what_fits_by_stage_in_seconds(tmp_path: Path, r
 
 
 @pytest.mark.usefixtures("no_conversion")
-def test_a_dry_run_over_the_budget_names_stage_overshoot_and_change(tmp_path: Path, run_export: Run) -> None:
-    arguments = ("--target", "onnx", "--config", "small", "--recipe", "fp32", "--dry-run", "--out", str(tmp_path / "b"))
-    code, stdout, err = run_export(*arguments, "--budget", "400MB", "--json")
-    assert code == 3 and list(tmp_path.iterdir()) == []
-    *_, whole, error = read_events(stdout)
-    plan = whole["predicted"]
-    assert whole["event"] == "plan" and plan["fits"] is False and error["code"] == "over_budget"
-    assert plan["predicted_bytes"] == max(plan["stages"].values()) == plan["stages"]["denoiser"]
-    sentence = err.splitlines()[-1]
-    overshoot = f"{(plan['predicted_bytes'] - 400 * MB) / 1e6:.0f} MB over the budget of 400 MB"
-    assert sentence.startswith("error: the denoiser is predicted to take the process to ") and overshoot in sentence
-    assert "the cheapest change that would fit is --" in sentence
+def test_a_dry_run_chooses_as_the_export_does(tmp_path: Path, run_export: Run) -> None:
+    """Of small, packed weights do not fit 300 MB and streamed ones do."""
+    arguments = ("--target", "onnx", "--config", "small", "--dry-run", "--out", str(tmp_path / "b"))
+    code, stdout, _ = run_export(*arguments, "--budget", "300MB", "--json")
+    assert code == 0 and list(tmp_path.iterdir()) == []
+    weighed, plan = (each for each in read_events(stdout) if each["event"] in ("candidates", "plan"))
+    chosen = next(each for each in weighed["candidates"] if each["fits"])
+    assert plan["predicted"] == chosen and (chosen["recipe"], chosen["weights"]) == ("int8", "streamed")
 
 
 @pytest.mark.usefixtures("no_conversion")
-@pytest.mark.parametrize(
-    ("sides", "budget", "change"),
-    [("1024", "150MB", "--resolution 512,"), ("1024,768", "190MB", "--resolution 768,")],
-)
-def test_a_dry_run_proposes_half_the_size_and_the_other_sizes_that_were_named(
-    sides: str, budget: str, change: str, tmp_path: Path, run_export: Run
-) -> None:
-    arguments = (*SMALL, "--resolution", sides, "--dry-run", "--budget", budget, "--out", str(tmp_path / "b"))
+def test_a_dry_run_over_the_budget_names_stage_overshoot_and_change(tmp_path: Path, run_export: Run) -> None:
+    named = ("--recipe", "fp32", "--weights", "packed")
+    arguments = ("--target", "onnx", "--config", "small", *named, "--dry-run", "--out", str(tmp_path / "b"))
+    code, stdout, err = run_export(*arguments, "--budget", "400MB", "--json")
+    assert code == 3 and list(tmp_path.iterdir()) == []
+    *_, weighed, error = read_events(stdout)
+    (only,) = weighed["candidates"]
+    assert weighed["event"] == "candidates" and only["fits"] is False and error["code"] == "over_budget"
+    assert only["predicted_bytes"] == max(only["stages"].values()) == only["stages"]["denoiser"]
+    sentence = err.splitlines()[-1]
+    overshoot = f"in the denoiser, {(only['predicted_bytes'] - 400 * MB) / 1e6:.0f} MB over; "
+    assert sentence.startswith("error: nothing that was asked for fits the budget of 400 MB: ")
+    assert overshoot in sentence and "the cheapest change that would fit is --weights " in sentence
+
+
+@pytest.mark.usefixtures("no_conversion")
+def test_a_dry_run_of_several_sizes_predicts_the_one_that_takes_most(tmp_path: Path, run_export: Run) -> None:
+    peaks = []
+    for sides in ("512", "64,512", "64"):
+        code, stdout, _ = run_export(*SMALL, "--resolution", sides, "--dry-run", "--json", "--out", str(tmp_path / "b"))
+        (plan,) = (each for each in read_events(stdout) if each["event"] == "plan")
+        assert code == 0
+        peaks.append((plan["predicted"]["resolution"], plan["predicted"]["predicted_bytes"]))
+    assert peaks[0] == peaks[1] != peaks[2] and peaks[1][0] == 512
+
+
+@pytest.mark.usefixtures("no_conversion")
+@pytest.mark.parametrize("part", [("--component", "denoiser"), ("--target", "coreml")])
+def test_a_dry_run_says_where_there_is_no_prediction(part: tuple[str, str], tmp_path: Path, run_export: Run) -> None:
+    code, stdout, _ = run_export(*SMALL, *part, "--dry-run", "--out", str(tmp_path / "b"))
+    assert code == 0 and stdout.splitlines()[-1].startswith("memory is predicted for whole pipelines")
+
+
+@pytest.mark.usefixtures("no_conversion")
+def test_a_dry_run_proposes_half_the_size(tmp_path: Path, run_export: Run) -> None:
+    arguments = (*SMALL, "--resolution", "1024", "--dry-run", "--budget", "150MB", "--out", str(tmp_path / "b"))
     code, _, err = run_export(*arguments)
-    assert code == 3 and f"the cheapest change that would fit is {change} predicted at " in err.splitlines()[-1]
+    assert code == 3 and "the cheapest change that would fit is --resolution 512, predicted at " in err.splitlines()[-1]
 
 
 @pytest.mark.usefixtures("no_conversion")
 def test_a_budget_that_nothing_meets_ends_before_anything_is_converted(tmp_path: Path, run_export: Run) -> None:
     code, stdout, err = run_export(*SMALL, "--budget", "20MB", "--out", str(tmp_path / "bundle"))
     assert code == 3 and list(tmp_path.iterdir()) == []
-    assert "nothing fits the budget of 20 MB: the nearest is " in err.splitlines()[-1]
+    assert "nothing that was asked for fits the budget of 20 MB: the nearest is " in err.splitlines()[-1]
     rows = stdout.splitlines()
     assert rows[0].split()[:3] == ["px", "recipe", "weights"]
     assert len(rows) == 1 + 4 * 3, "four recipes in three loading modes"

@@ -10,7 +10,6 @@ from lira_export.memory.fit import (
     choose,
     losses,
     nearest_miss,
-    over_budget,
     table,
 )
 from lira_export.memory.predict import PipelineMemory, StageMemory
@@ -72,9 +71,10 @@ def test_no_visible_loss_comes_first_then_speed_then_the_default_recipe(monkeypa
 
 def test_a_budget_that_nothing_meets_names_the_nearest() -> None:
     assert choose(FOUND, 100 * MB) is None
-    assert nearest_miss(FOUND, 100 * MB) == (
-        "nothing fits the budget of 100 MB: the nearest is int8 at 512 px, weights streamed, predicted at 120 MB in "
-        "the denoiser, 20 MB over."
+    assert nearest_miss(FOUND, FOUND, 100 * MB) == (
+        "nothing that was asked for fits the budget of 100 MB: the nearest is int8 at 512 px, weights streamed, "
+        "predicted at 120 MB in the denoiser, 20 MB over; no loading mode, recipe or resolution that was looked at "
+        "would fit."
     )
 
 
@@ -86,10 +86,10 @@ def test_a_budget_that_nothing_meets_names_the_nearest() -> None:
     ],
 )
 def test_the_cheapest_change_leaves_most_as_it_was_asked_for(budget: int, change: str) -> None:
-    asked = FOUND[3]
-    assert over_budget(asked, FOUND, budget * MB) == (
-        f"the denoiser is predicted to take the process to 340 MB, {340 - budget} MB over the budget of {budget} MB; "
-        f"the cheapest change that would fit is {change}."
+    asked = [FOUND[0], FOUND[3]]
+    assert nearest_miss(asked, FOUND, budget * MB) == (
+        f"nothing that was asked for fits the budget of {budget} MB: the nearest is int8 at 1024 px, weights packed, "
+        f"predicted at 340 MB in the denoiser, {340 - budget} MB over; the cheapest change that would fit is {change}."
     )
 
 
@@ -98,13 +98,17 @@ def test_a_change_of_recipe_comes_before_one_of_resolution_and_none_is_said_to_b
     without_streaming = [each for each in FOUND if each.weights == "packed"]
     change = cheapest_change(without_streaming, asked, 400 * MB)
     assert change is FOUND[3]
-    assert "no loading mode, recipe or resolution" in over_budget(asked, without_streaming, 100 * MB)
+    assert "no loading mode, recipe or resolution" in nearest_miss([asked], without_streaming, 100 * MB)
 
 
 def test_of_smaller_sizes_the_largest_that_fits_is_proposed() -> None:
     smaller = [candidate(256, "int8", "packed", 110), candidate(256, "int8", "streamed", 80)]
     assert cheapest_change([*smaller, *FOUND], FOUND[3], 130 * MB) is FOUND[8]
     assert cheapest_change([*smaller, *FOUND], FOUND[3], 115 * MB) is smaller[0]
+
+
+def test_a_change_of_size_leaves_the_loading_mode_where_that_fits() -> None:
+    assert cheapest_change([candidate(512, "int8", "packed", 110), *FOUND], FOUND[4], 130 * MB) is FOUND[8]
 
 
 def test_the_table_has_a_line_for_each_and_marks_the_chosen() -> None:
