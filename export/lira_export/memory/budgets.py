@@ -10,22 +10,25 @@ Every bundle's whole pipeline is run in a fresh process, loaded as its manifest 
 
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
 from lira_export.memory.held import measured_peak
 from lira_runtime import events
+from lira_runtime.backends.limits import check_engine
 from lira_runtime.bundle import Bundle
 from lira_runtime.errors import EXIT_CODES_HELP, BadInput, OverBudget, cli_guard
-from lira_runtime.manifest import Manifest
+from lira_runtime.manifest import Manifest, TargetName
 from lira_runtime.memory.budget import megabytes, parse_bytes
 from lira_runtime.progress import Progress
 
 USUAL_FILE = Path("budgets.toml")
+LEVELS = "preset", "target", "latent kind", "resolution in px"
+"""Of the tables in the file, the last the keys of the budgets."""
 HEAD = ("bundle", "px", "weights", "budget", "measured", "change")
 
 
@@ -60,15 +63,21 @@ def read_budgets(path: Path) -> dict[str, int]:
         table = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read: {error}.") from error
-    return {place: _amount(path, place, value) for place, value in _flat("", table)}
+    return {place: _amount(path, place, value) for place, value in _placed(path, (), table)}
 
 
-def _flat(prefix: str, table: dict[str, object]) -> Iterator[tuple[str, object]]:
+def _placed(path: Path, above: tuple[str, ...], table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Every value with its place. Raises BadInput for one that no bundle can have, so that nothing would measure it."""
     for key, value in table.items():
+        place = (*above, key)
+        inner = len(above) < len(LEVELS) - 1
+        known = {1: key in get_args(TargetName), 3: key.isdecimal() and key == str(int(key))}.get(len(above), True)
+        if inner != isinstance(value, dict) or not known or "." in key:
+            raise BadInput(f"{path}: {'.'.join(place)} is not {', '.join(LEVELS)}.")
         if isinstance(value, dict):
-            yield from _flat(f"{prefix}{key}.", value)
+            yield from _placed(path, place, value)
         else:
-            yield f"{prefix}{key}", value
+            yield ".".join(place), value
 
 
 def _amount(path: Path, place: str, value: object) -> int:
@@ -91,11 +100,11 @@ def budgets_of(manifest: Manifest, budgets: dict[str, int]) -> dict[int, int]:
 
 
 def measure(folders: Sequence[Path], budgets: dict[str, int], progress: Progress) -> list[Line]:
-    """Measure every bundle at every resolution that has a budget."""
+    """Measure every bundle at every resolution that has a budget. Raises BadInput before, where one cannot be run."""
     wanted = [
         (folder, manifest, side, budget)
         for folder in folders
-        for manifest in [Bundle.open(folder).manifest]
+        for manifest in [_runnable(folder)]
         for side, budget in budgets_of(manifest, budgets).items()
     ]
     progress.total = len(wanted)
@@ -104,6 +113,14 @@ def measure(folders: Sequence[Path], budgets: dict[str, int], progress: Progress
         lines.append(Line(str(folder), side, manifest.weights, budget, measured_peak(folder, side)))
         progress.advance(note=f"{folder} {side} px")
     return lines
+
+
+def _runnable(folder: Path) -> Manifest:
+    """The manifest of a whole bundle that an engine here can run, loaded as it says. Raises BadInput for another."""
+    bundle = Bundle.open(folder)
+    check_engine(bundle.manifest.target, bundle.manifest.weights)
+    bundle.require_whole()
+    return bundle.manifest
 
 
 def report(lines: Sequence[Line]) -> list[str]:

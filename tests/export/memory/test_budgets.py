@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from event_lines import named, read_events
 from toy_bundle import write_toy_bundle
@@ -15,6 +16,7 @@ from lira_export.memory.fit import networks_of
 from lira_export.memory.predict import Load, predict_pipeline
 from lira_export.memory.shapes import shape_models
 from lira_export.recipes import RECIPES
+from lira_runtime.bundle import Bundle
 from lira_runtime.errors import BadInput
 
 COMMITTED = read_budgets(Path(__file__).parents[3] / "budgets.toml")
@@ -75,6 +77,11 @@ def test_a_report_gives_the_change_against_the_budget() -> None:
         ("[toy.onnx.toy]\n16 = 350", "budgets.toml: the budget toy.onnx.toy.16 must be an amount in quotes"),
         ('[toy.onnx.toy]\n16 = "much"', "budgets.toml: the budget toy.onnx.toy.16: 'much' is no amount of memory"),
         ('[toy.onnx.toy]\n512 = "1GB"', "no budget for toy.onnx.toy at 16 px; add one under [toy.onnx.toy]"),
+        ('[toy.tensorrt.toy]\n16 = "1GB"', "budgets.toml: toy.tensorrt is not preset, target, latent kind, resolution"),
+        ('[toy.onnx.toy]\n016 = "1GB"', "budgets.toml: toy.onnx.toy.016 is not "),
+        ('[toy.onnx]\ntoy = "1GB"', "budgets.toml: toy.onnx.toy is not "),
+        ('[toy.onnx.toy.16]\nx = "1GB"', "budgets.toml: toy.onnx.toy.16 is not "),
+        ('"toy.onnx.toy.16" = "1GB"', "budgets.toml: toy.onnx.toy.16 is not "),
     ],
 )
 def test_a_file_that_does_not_fit_is_one_sentence(
@@ -84,6 +91,28 @@ def test_a_file_that_does_not_fit_is_one_sentence(
     file.write_text(text)
     code, stdout, err = run(str(toy_bundle), "--budgets", str(file))
     assert (code, stdout) == (2, "") and sentence in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"), [("coreml", "Core ML bundles are run by an app"), ("partial", "holds no denoiser")]
+)
+def test_a_bundle_that_cannot_be_run_is_refused_before_another_is_measured(
+    broken: str, sentence: str, tmp_path: Path, toy_bundle: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Path] = []
+    monkeypatch.setattr(budgets, "measured_peak", lambda folder, side: measured.append(folder) or MB)
+    manifest = Bundle.open(toy_bundle).manifest
+    if broken == "coreml":
+        changed = msgspec.structs.replace(manifest, target="coreml")
+    else:
+        changed = msgspec.structs.replace(manifest, components=manifest.components[:1])
+    monkeypatch.setattr(
+        budgets.Bundle, "open", lambda folder: Bundle(folder, changed if folder.name == broken else manifest, "")
+    )
+    file = tmp_path / "budgets.toml"
+    file.write_text('[toy.onnx.toy]\n16 = "4GB"\n[toy.coreml.toy]\n16 = "4GB"\n')
+    code, stdout, err = run(str(toy_bundle), str(tmp_path / broken), "--budgets", str(file))
+    assert (code, stdout, measured) == (2, "", []) and sentence in err
 
 
 def test_a_missing_file_is_said() -> None:
