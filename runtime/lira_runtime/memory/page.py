@@ -10,6 +10,7 @@ from lira_runtime.memory.chart import svg, top_bytes
 from lira_runtime.memory.profile import Parts, Profile, shown
 from lira_runtime.memory.style import STYLE
 from lira_runtime.memory.watch import Watched
+from lira_runtime.say import printable
 
 _PARTS = ("runtime", "packed", "mapped", "activations")
 _PART_TITLES = ("runtime", "packed weights", "mapped files", "activations")
@@ -28,7 +29,7 @@ def page(profile: Profile, budget: int | None, command: Sequence[str]) -> str:
         _stage_timelines(profile, top, budget),
         _table("Every phase", describe.PHASE_NOTE, describe.PHASE_HEAD, describe.phase_rows(profile)),
         _definitions("Which number kills", describe.KILLS),
-        _definitions("Machine", [*describe.machine().items(), ("command", shlex.join(command))]),
+        _definitions("Machine", [*describe.machine().items(), ("command", printable(shlex.join(command)))]),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -125,6 +125,27 @@ def test_the_picture_is_written_beside_the_table(
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("flags", [("--html", "\udcff.html"), ("--html", "ok.html", "--png", "\udcff.png")])
+def test_reports_are_written_by_names_that_are_no_unicode_and_say_them_escaped(
+    made_up: MadeUp,
+    toy_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: tuple[str, ...],
+) -> None:
+    """As a shell gives one whose bytes are no UTF-8."""
+    if "--png" in flags:
+        pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    monkeypatch.setattr(profile_cli, "profile", lambda *_: made_up())
+    monkeypatch.setattr(sys, "argv", ["lira-profile", "bundle", *flags])
+    monkeypatch.chdir(tmp_path)
+    assert run(toy_bundle, *flags) == 0
+    assert f"wrote {flags[-1]}".replace("\udcff", "\\udcff") in capsys.readouterr().out.splitlines()
+    assert all(os.path.getsize(name) for name in flags[1::2])
+    assert "\\udcff" in Path(flags[1]).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("text", ["lots", "-1MB", "300"])
 def test_a_budget_that_is_no_amount(
     nothing_runs: None, toy_bundle: Path, capsys: pytest.CaptureFixture[str], text: str
