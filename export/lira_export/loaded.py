@@ -10,7 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from lira_runtime import events
 from lira_runtime.cache import CACHE_VARIABLE
+from lira_runtime.codes import Code
 from lira_runtime.loaded import StageRun
 from lira_runtime.manifest import Graph, TargetName, WeightsMode
 from lira_runtime.memory.watch import check_ended
@@ -25,12 +27,20 @@ def run_stage(target: TargetName, graph: Graph, folder: Path, weights: WeightsMo
     """
     if target == "coreml":
         return None
-    command = [sys.executable, "-P", "-m", "lira_runtime.loaded", target, str(folder), weights]
+    command = [sys.executable, "-P", "-m", "lira_runtime.loaded", target, str(folder), weights, "--json"]
     with own_cache(folder):
         for _ in range(1 if weights == "packed" else 2):
             done = subprocess.run(command, input=msgspec.json.encode(graph), capture_output=True)
-            check_ended(f"the process that ran {graph.path}", done.returncode, done.stderr)
+            check_ended(f"the process that ran {graph.path}", done.returncode, done.stderr, _error_code(done.stdout))
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=StageRun)
+
+
+def _error_code(stdout: bytes) -> Code | None:
+    """Of the event that a process ended with; None where it ended well, or without a word."""
+    try:
+        return msgspec.json.decode(stdout.strip().rpartition(b"\n")[2], type=events.Error).code
+    except msgspec.DecodeError:
+        return None
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Memory that one graph's stage takes, measured in a process that holds nothing else.
 
-`python -m lira_runtime.loaded TARGET FOLDER [WEIGHTS]` reads the manifest's record of a graph as JSON on stdin, loads
-it, runs it twice on zeros and unloads it, and prints a `StageRun` as JSON; errors end it as they end every command.
+`python -m lira_runtime.loaded TARGET FOLDER [WEIGHTS] --json` reads the manifest's record of a graph as JSON on stdin,
+loads it, runs it twice on zeros and unloads it, and prints a `StageRun` as JSON; errors end it as they end every
+command.
 Zeros look up one row of a token table: the pages that a prompt brings in are not in it.
 """
 
@@ -55,7 +56,7 @@ class StageRun(Struct, frozen=True):
 
 def main() -> None:
     """Measure and print."""
-    target, folder, *weights = sys.argv[1:]
+    target, folder, *weights = (word for word in sys.argv[1:] if word != "--json")  # which is for the guard
     graph = msgspec.json.decode(sys.stdin.buffer.read(), type=Graph)
     settings = SessionSettings(weights=weights[0]) if weights else SessionSettings()  # type: ignore[arg-type]
     print(msgspec.json.encode(_measure(graph, target, Path(folder), settings)).decode())

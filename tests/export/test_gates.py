@@ -270,6 +270,7 @@ def missing(tmp_path: Path) -> None:
 def test_a_graph_that_its_own_process_cannot_load_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(DamagedBundle, match=r"none\.onnx") as caught:
         missing(tmp_path)
+    assert caught.value.code == "graph_refused"
     assert "\n" not in str(caught.value) and not str(caught.value).startswith("error:")
 
 

@@ -1,7 +1,8 @@
 """The process that is profiled: one stage, or the whole pipeline, and nothing else in memory.
 
-`python -m lira_runtime.memory.child ORDER` prints one JSON object a line as a phase begins and ends; ORDER is an
-`Order` as JSON. Nothing heavy is imported before the first phase, whose cost the imports are.
+`python -m lira_runtime.memory.child ORDER --json` prints one JSON object a line as a phase begins and ends, and the
+event `error` where it fails; ORDER is an `Order` as JSON. Nothing heavy is imported before the first phase, whose cost
+the imports are.
 """
 
 import contextlib

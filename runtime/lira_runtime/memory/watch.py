@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Literal
 
+from lira_runtime.codes import Code
 from lira_runtime.errors import EXIT_INTERRUPTED, BadInput, DamagedBundle, LiRAError, OverBudget, ParityLost
 from lira_runtime.memory.child import Order
 from lira_runtime.memory.reading import Reading, read
@@ -97,14 +98,14 @@ class Watched:
 def watch_order(name: str, order: Order) -> Watched:
     """Run an order in a fresh process; raises as `watch` does."""
     # -P: a file in the current folder must not stand for a module.
-    return watch(name, [sys.executable, "-P", "-m", "lira_runtime.memory.child", order.to_json()])
+    return watch(name, [sys.executable, "-P", "-m", "lira_runtime.memory.child", order.to_json(), "--json"])
 
 
 def watch(name: str, command: Sequence[str]) -> Watched:
     """Run a command that prints a child's lines, and sample it until it ends.
 
-    Raises the LiRAError of its exit code with its own sentence, OverBudget where it is killed as the system does when
-    memory runs out, DamagedBundle where it crashes.
+    Raises the LiRAError of its exit code with its own sentence and code, OverBudget where it is killed as the system
+    does when memory runs out, DamagedBundle where it crashes.
     """
     inherited = read(os.getpid()).mark  # the kernel counts the parent's pages until the child's program starts
     with tempfile.TemporaryFile() as complaints:
@@ -133,6 +134,7 @@ class _Log:
     samples: list[Sample] = field(default_factory=list)
     phases: list[Phase] = field(default_factory=list)
     open: dict[str, Any] | None = None
+    error_code: Code | None = None
 
     def sample(self, pid: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -143,6 +145,8 @@ class _Log:
         record = json.loads(line)
         if "begin" in record:
             self.open = record
+        elif record.get("event") == "error":
+            self.error_code = record["code"]
         elif self.open is not None:
             self.phases.append(self._closed(self.open, record))
             self.open = None
@@ -178,14 +182,15 @@ def _follow(pid: int, stdout: IO[bytes], log: _Log) -> None:
 def _check(name: str, code: int, log: _Log, complaints: IO[bytes]) -> None:
     complaints.seek(0)
     where = f"the {name.replace('_', ' ')}" + (f", in its phase '{log.open['begin']}'" if log.open else "")
-    check_ended(f"the process that ran {where},", code, complaints.read())
+    check_ended(f"the process that ran {where},", code, complaints.read(), log.error_code)
 
 
-def check_ended(process: str, code: int, complaints: bytes) -> None:
+def check_ended(process: str, code: int, complaints: bytes, error_code: Code | None) -> None:
     """Raise what a process of ours that ended with `code` and said `complaints` on stderr stands for.
 
-    process: the subject of the sentences. The LiRAError of its exit code comes with its own sentence; OverBudget where
-    it was killed, DamagedBundle where it crashed, RuntimeError for a fault of ours.
+    process: the subject of the sentences. error_code: of the event `error` that it ended with, if it came to say one.
+    The LiRAError of its exit code comes with its own sentence and code; OverBudget where it was killed, DamagedBundle
+    where it crashed, RuntimeError for a fault of ours.
     """
     if code == 0:
         return
@@ -197,5 +202,5 @@ def check_ended(process: str, code: int, complaints: bytes) -> None:
     if code < 0:
         raise DamagedBundle(f"{process} crashed with {signal.Signals(-code).name}.", "graph_failed")
     if code in _ERRORS and said:
-        raise _ERRORS[code](said[-1].removeprefix("error: "))
+        raise _ERRORS[code](said[-1].removeprefix("error: "), error_code)
     raise RuntimeError(f"{process} failed: " + " | ".join(said[-3:]))

@@ -50,7 +50,7 @@ def _live(command: Sequence[str]) -> Any:
     code = 70
     try:
         sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
-        sys.argv = ["child", command[-1]]
+        sys.argv = ["child", *command[-2:]]  # the order, and --json
         child.main()
     except SystemExit as ended:
         code = int(ended.code or 0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lira_runtime.errors import BadInput, DamagedBundle, OverBudget
+from lira_runtime.errors import BadInput, DamagedBundle, LiRAError, OverBudget
 from lira_runtime.memory import watch as watch_module
 from lira_runtime.memory.reading import Reading, read
 from lira_runtime.memory.watch import Watched, watch
@@ -240,6 +240,22 @@ def test_a_process_that_fails_is_one_sentence_with_its_own_exit_code(
 ) -> None:
     with pytest.raises(kind, match=re.escape(sentence)):
         watch("text_encoder", command(script))
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "code"),
+    [("MemoryError", OverBudget, "out_of_memory"), ("BadInput('a', 'not_installed')", BadInput, "not_installed")],
+)
+def test_a_process_that_fails_has_its_own_code_for_programs(raised: str, kind: type[LiRAError], code: str) -> None:
+    script = f"""
+from lira_runtime.errors import BadInput, cli_guard
+def fail(arguments):
+    raise {raised}
+cli_guard(fail)(["--json"])
+"""
+    with pytest.raises(kind) as caught:
+        watch("decoder", command(script))
+    assert caught.value.code == code
 
 
 def test_an_interrupted_process_interrupts() -> None:
