@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module, metadata
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 from lira_runtime import lacking, streams
@@ -96,10 +97,10 @@ def start(name: str, arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
-def _run(arguments: list[str], name: str) -> None:
-    module = import_module(COMMANDS[name].module)
+def _run(arguments: list[str], name: str) -> object:
+    main = import_module(COMMANDS[name].module).main
     deliver()
-    module.main(arguments)
+    return unwrap(main)(arguments, standalone_mode=False)  # without its own guard: an error is told once
 
 
 generate = partial(start, "lira-generate")

@@ -10,6 +10,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 from event_lines import read_events
 
@@ -60,6 +61,20 @@ def test_a_version_tells_the_tools_and_imports_none_of_them(name: str) -> None:
     found = dict(line.split(" ") for line in tools)
     assert found.pop("python") == ".".join(map(str, sys.version_info[:3]))
     assert found == {tool: version(tool) for tool in COMMANDS[name].tools}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_fault_of_this_project_is_told_once(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(click.Command, "make_context", fail)
+    with pytest.raises(ZeroDivisionError):
+        commands.start(name, ["--json"])
+    (told,) = read_events(capsys.readouterr().out)
+    assert (told["code"], told["message"]) == ("internal", "ZeroDivisionError: by nothing")
 
 
 @pytest.mark.parametrize("package", ["click", "msgspec", "packaging"])
