@@ -1,4 +1,4 @@
-"""Memory of a bundle by stage: each stage in a process of its own, then the whole pipeline in one."""
+"""Memory of a bundle by stage: the whole pipeline in one process, then each stage in a process of its own."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -93,7 +93,7 @@ def main(
     no_verify: bool,
     as_json: bool,
 ) -> None:
-    """Measure the memory of the bundle in the directory BUNDLE: each stage by itself, then the whole pipeline."""
+    """Measure the memory of the bundle in the directory BUNDLE: the whole pipeline, then each stage by itself."""
     budget_bytes = None if budget is None else parse_bytes(budget)
     _check_reports(bundle_path, html, png)
     bundle = _open(bundle_path, no_verify, as_json)

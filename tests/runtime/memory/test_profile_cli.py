@@ -14,9 +14,10 @@ from event_lines import named, read_events
 from toy_bundle import write_toy_bundle
 
 from lira_runtime import manifest as m
+from lira_runtime.bundle import Bundle
 from lira_runtime.files import sha256_of
 from lira_runtime.memory import profile_cli
-from lira_runtime.memory.profile import Profile
+from lira_runtime.memory.profile import PIPELINE, Profile, processes
 from lira_runtime.memory.profile_cli import main
 
 MB = 1_000_000
@@ -95,6 +96,13 @@ def test_the_stages_of_a_partial_bundle_are_profiled(toy_bundle: Path, capsys: p
     assert "decoder  import" in out and "text encoder" not in out and "whole pipeline" not in out.splitlines()[2]
     assert "This is a partial bundle" in out
     assert "Fits the budget of 1000 MB" in out
+
+
+def test_its_help_names_what_is_measured_in_that_order(toy_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert processes(Bundle.open(toy_bundle))[0] == PIPELINE
+    assert "the whole pipeline, then each stage by itself." in said
 
 
 @linux_only
