@@ -187,7 +187,7 @@ class Pipeline:
         if tokens.truncated and not request.cut:
             raise BadInput(
                 f"the prompt is longer than the {PROMPT_TOKENS - 2} tokens that the text encoder reads, it would lose "
-                f"{_beginning(tokens.dropped)!r}; shorten it or ask for it to be cut (--cut)."
+                f"{_beginning(tokens.dropped)!r}; shorten it, or draw its beginning with lira-generate --cut."
             )
         return self._events(settings, tokens, request.picture)
 

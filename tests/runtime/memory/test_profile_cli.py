@@ -108,7 +108,9 @@ def test_its_help_names_what_is_measured_in_that_order(toy_bundle: Path, capsys:
 @linux_only
 def test_a_prompt_that_is_too_long_is_bad_input(toy_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(toy_bundle, "--prompt", "apple " * 100, "--json") == 2
-    assert "longer than the 75 tokens" in capsys.readouterr().err.splitlines()[-1]
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "longer than the 75 tokens" in said
+    assert said.endswith("shorten it, or draw its beginning with lira-generate --cut."), "this command has no --cut"
 
 
 def test_the_table_names_each_process_once_and_every_phase(
