@@ -20,6 +20,7 @@ from lira_runtime.image import Pixels, from_pixels, to_pixels
 from lira_runtime.interface import IMAGE_ENCODER, PROMPT_TOKENS
 from lira_runtime.memory.meter import PeakMeter, Source, release
 from lira_runtime.noise import check_seed, initial_noise
+from lira_runtime.prompt import check_prompt
 from lira_runtime.tokenizer import ClipTokenizer, Tokens
 
 MOST_SAID = 60
@@ -150,8 +151,7 @@ class Pipeline:
         guidance = defaults.guidance if request.guidance is None else request.guidance
         steps = defaults.steps if request.steps is None else request.steps
         shift = defaults.shift if request.shift is None else request.shift
-        if not request.prompt.strip():
-            raise BadInput("the prompt is empty; say what to draw.")
+        check_prompt(request.prompt)
         check_seed(request.seed)
         sampler.check_method(method)
         sampler.check_guidance(guidance)

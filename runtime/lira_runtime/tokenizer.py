@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
 
-from lira_runtime.errors import BadInput, DamagedBundle
+from lira_runtime.errors import DamagedBundle
 from lira_runtime.interface import PROMPT_TOKENS
+from lira_runtime.prompt import check_unicode
 
 START_TEXT, END_TEXT = "<|startoftext|>", "<|endoftext|>"
 START_ID, END_ID = 49406, 49407
@@ -111,10 +112,7 @@ class ClipTokenizer:
 
         The empty prompt is allowed: it is the unconditional half of guidance.
         """
-        try:
-            prompt.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise BadInput("the prompt is not valid Unicode text.") from error
+        check_unicode(prompt)
         encoding = self._backend.encode(prompt, add_special_tokens=False)
         room = PROMPT_TOKENS - 2
         ids = [START_ID, *encoding.ids[:room], END_ID]

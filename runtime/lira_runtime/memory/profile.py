@@ -11,6 +11,7 @@ from lira_runtime.manifest import WeightsMode
 from lira_runtime.memory.child import FIRST_RUN, IMPORT, LOAD, START, STEADY_RUN, Order
 from lira_runtime.memory.watch import Watched, watch_order
 from lira_runtime.progress import Progress
+from lira_runtime.prompt import check_prompt
 
 STAGES = (TEXT_ENCODER, IMAGE_ENCODER, *COMPONENTS[1:])
 """In the order in which they run."""
@@ -111,9 +112,12 @@ class Profile:
 def profile(bundle: Bundle, asked: Asked, progress: Progress) -> Profile:
     """Measure the pipeline, where the bundle is whole, and all stages; one unit of progress for each process.
 
-    Raises BadInput for a prompt that is empty or too long, and what the processes run into.
+    Raises BadInput for a prompt that is empty or no Unicode before it starts one, and what the processes run into: one
+    of them finds a prompt too long, since a tokenizer here would count as theirs (`Watched.maxrss`).
     """
     names = processes(bundle)
+    if PIPELINE in names:
+        check_prompt(asked.prompt)
     measured = {}
     for done, name in enumerate(names):
         progress.update(done, shown(name))

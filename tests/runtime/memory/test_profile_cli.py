@@ -16,6 +16,7 @@ from toy_bundle import write_toy_bundle
 from lira_runtime import manifest as m
 from lira_runtime.bundle import Bundle
 from lira_runtime.files import sha256_of
+from lira_runtime.memory import profile as memory_profile
 from lira_runtime.memory import profile_cli
 from lira_runtime.memory.profile import PIPELINE, Profile, processes
 from lira_runtime.memory.profile_cli import main
@@ -229,6 +230,15 @@ def test_a_picture_without_matplotlib_is_refused_before_the_work(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     code, said = refused(capsys, toy_bundle, "--png", tmp_path / "plot.png")
     assert code == 2 and "pip install matplotlib" in said
+
+
+@pytest.mark.parametrize(("prompt", "said"), [(" ", "the prompt is empty"), ("a \udcff", "not valid Unicode")])
+def test_a_prompt_that_is_none_is_refused_before_a_process_starts(
+    toy_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], prompt: str, said: str
+) -> None:
+    monkeypatch.setattr(memory_profile, "watch_order", lambda *_: pytest.fail("a process has started"))
+    code, sentence = refused(capsys, toy_bundle, "--prompt", prompt)
+    assert code == 2 and said in sentence
 
 
 def test_a_core_ml_bundle_cannot_be_measured_here(
