@@ -7,7 +7,7 @@ from lira_runtime.errors import BadInput
 from lira_runtime.manifest import WEIGHTS_MODES
 from lira_runtime.memory.budget import megabytes
 from lira_runtime.memory.child import START
-from lira_runtime.memory.profile import Asked, Parts, Profile, measure, shown
+from lira_runtime.memory.profile import Asked, Profile, measure, shown
 from lira_runtime.progress import Progress
 
 _BYTES_A_WEIGHT = {"fp32": 4.0, "fp16": 4.0, "int8": 1.0, "int8-dynamic": 1.0, "int4": 0.5}
@@ -42,11 +42,10 @@ def _changes(profile: Profile, budget: int, progress: Progress) -> Iterator[tupl
     if asked.keep_loaded:
         changed = _with(asked, keep_loaded=False)
         yield from _measured(profile, budget, "to drop --keep-loaded", changed, progress)
-    if _without_weights(profile) <= budget:
-        for mode in WEIGHTS_MODES[WEIGHTS_MODES.index(asked.weights) + 1 :]:
-            yield from _measured(profile, budget, f"--weights {mode}", _with(asked, weights=mode), progress)
-        for recipe in _SMALLER_RECIPES[profile.bundle.manifest.target]:
-            yield from _recipe(profile, budget, recipe)
+    for mode in WEIGHTS_MODES[WEIGHTS_MODES.index(asked.weights) + 1 :]:
+        yield from _measured(profile, budget, f"--weights {mode}", _with(asked, weights=mode), progress)
+    for recipe in _SMALLER_RECIPES[profile.bundle.manifest.target]:
+        yield from _recipe(profile, budget, recipe)
     for resolution in (side for side in smaller if side < asked.resolution):
         changed = _with(asked, resolution=resolution)
         yield from _measured(profile, budget, f"--resolution {resolution}", changed, progress)
@@ -80,14 +79,15 @@ def _saved(profile: Profile, stage: str, recipe: str) -> int:
 
 
 def _weights(profile: Profile, stage: str) -> int:
-    parts = next(Parts.of(watched) for watched in profile.stages if watched.name == stage)
-    return parts.packed if profile.asked.weights == "packed" else parts.mapped
+    """Bytes of a stage's weights in memory by the manifest, 0 where it does not say.
 
-
-def _without_weights(profile: Profile) -> int:
-    """The greatest peak in bytes if no weight took memory, which no change to the weights can better."""
-    peaks = profile.peaks()
-    return max(peaks[stage.name] - Parts.of(stage).packed - Parts.of(stage).mapped for stage in profile.stages)
+    What was measured does not tell them from the engine's records and code. Of streamed weights as much is in memory
+    by any recipe.
+    """
+    memory = profile.bundle.graph(stage, profile.asked.resolution).memory
+    if memory is None or "streamed" in (profile.asked.weights, profile.bundle.manifest.weights):
+        return 0
+    return memory.weights_bytes or 0
 
 
 def _with(asked: Asked, **changes: object) -> Asked:

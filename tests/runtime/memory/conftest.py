@@ -55,13 +55,17 @@ def _profile(
     partial: bool = False,
     preset: str = "toy",
     predicted: dict[str, int] | None = None,
+    weighing: int | None = 0,
+    own: str = "packed",
     **asked: Any,
 ) -> Profile:
+    """predicted: MB by stage; weighing: MB of a stage's weights by the manifest, 0 as packed; own: its loading mode."""
     stages = {"decoder": 123} if predicted is None else predicted
+    weights = {name: None if weighing is None else (weighing or size) * MB for name, size in PACKED.items()}
     manifest = SimpleNamespace(
         target=target,
         resolutions=resolutions,
-        weights="packed",
+        weights=own,
         preset=preset,
         latent=SimpleNamespace(name="f8c16"),
         sampler=SimpleNamespace(steps=20),
@@ -73,9 +77,7 @@ def _profile(
         holds=lambda name: name in PACKED,
         component=lambda name: SimpleNamespace(recipe=recipe, files=[SimpleNamespace(bytes=PACKED[name] * MB)]),
         graph=lambda name, side: SimpleNamespace(
-            memory=Memory(predicted_bytes=stages[name] * MB, weights_bytes=PACKED[name] * MB)
-            if name in stages
-            else None
+            memory=Memory(predicted_bytes=stages[name] * MB if name in stages else None, weights_bytes=weights[name])
         ),
     )
     settings = dataclasses.replace(Asked("apple", 1024, 2, 2, "packed"), **asked)
