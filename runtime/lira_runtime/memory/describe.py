@@ -8,12 +8,14 @@ from pathlib import Path
 
 from lira_runtime.interface import DENOISER
 from lira_runtime.memory.budget import megabytes
+from lira_runtime.memory.child import IMPORT
 from lira_runtime.memory.claims import HALF_WEIGHTS, PIPELINE_PX, PIPELINES, judged
-from lira_runtime.memory.profile import Parts, Profile, shown
+from lira_runtime.memory.parts import StageParts
+from lira_runtime.memory.profile import Profile, shown
 from lira_runtime.memory.watch import SAMPLE_SECONDS, Watched
 
 PHASE_HEAD = ("process", "phase", "resident", "anonymous", "file-backed", "peak", "seconds")
-PART_HEAD = ("stage", "peak over idle", "predicted", "runtime", "packed weights", "mapped", "activations", "loading")
+PART_HEAD = ("stage", "at its highest", "peak", "over idle", "predicted", "idle process", "loaded", "mapped", "working")
 CLAIM_HEAD = ("of this bundle", "claimed", "predicted", "measured", "the claim is")
 CLAIM_NOTE = (
     "MB of 1,000,000 bytes. Claimed: by the first design, before any of it was built, with weights in float16. "
@@ -21,9 +23,11 @@ CLAIM_NOTE = (
 )
 PHASE_NOTE = "MB of 1,000,000 bytes at the end of each phase, and the greatest resident size within it."
 PART_NOTE = (
-    "MB of 1,000,000 bytes. Runtime: the idle process, libraries included. Packed weights: anonymous memory that "
-    "loading leaves. Mapped: pages of files that loading and running bring in, weights above all. Activations: what "
-    "running takes over that. Loading: what it takes for a moment over what it leaves."
+    "MB of 1,000,000 bytes; idle process, loaded, mapped and working add up to the peak. Idle process: what it holds "
+    "after its imports, less what it has given back. Loaded: anonymous memory that loading leaves, packed weights and "
+    "the engine's records. Mapped: further pages of files, mapped weights and the engine's code, which comes in with "
+    "the first graph, 7 to 11 MB. Working: what loading or running takes for a while, activations above all. Over idle "
+    "and predicted are of the stage's peak, the higher of the two."
 )
 KILLS = (
     (
@@ -102,19 +106,23 @@ def phase_rows(profile: Profile) -> list[tuple[str, ...]]:
 
 
 def part_rows(profile: Profile) -> list[tuple[str, ...]]:
-    """Rows for PART_HEAD, one for each stage."""
-    return [_part_row(profile, stage) for stage in profile.stages]
+    """Rows for PART_HEAD, two for each stage."""
+    return [row for stage in profile.stages for row in _part_rows(profile, stage)]
 
 
-def _part_row(profile: Profile, stage: Watched) -> tuple[str, ...]:
-    parts, predicted = Parts.of(stage), profile.predicted(stage.name)
-    sizes = (parts.runtime, parts.packed, parts.mapped, parts.activations, parts.loading)
-    return (
-        shown(stage.name),
-        _mb(stage.peak - parts.runtime),
-        "-" if predicted is None else _mb(predicted),
-        *(_mb(size) for size in sizes),
-    )
+def _part_rows(profile: Profile, stage: Watched) -> Iterator[tuple[str, ...]]:
+    every, predicted = StageParts.of(stage), profile.predicted(stage.name)
+    over = (_mb(stage.peak - stage.phase(IMPORT).after.resident), "-" if predicted is None else _mb(predicted))
+    highest = max(every.loading.peak, every.running.peak)
+    for moment, parts in every.moments():
+        sizes = (parts.idle, parts.loaded, parts.mapped, parts.working)
+        yield (
+            shown(stage.name),
+            moment,
+            _mb(parts.peak),
+            *(over if parts.peak == highest else ("-", "-")),
+            *(_mb(size) for size in sizes),
+        )
 
 
 def claim_rows(profile: Profile) -> list[tuple[str, ...]]:

@@ -7,13 +7,13 @@ from html import escape
 from lira_runtime.memory import describe
 from lira_runtime.memory.budget import megabytes
 from lira_runtime.memory.chart import svg, top_bytes
-from lira_runtime.memory.profile import Parts, Profile, shown
+from lira_runtime.memory.parts import Parts, StageParts
+from lira_runtime.memory.profile import Profile, shown
 from lira_runtime.memory.style import STYLE
 from lira_runtime.memory.watch import Watched
 from lira_runtime.say import printable
 
-_PARTS = ("runtime", "packed", "mapped", "activations")
-_PART_TITLES = ("runtime", "packed weights", "mapped files", "activations")
+_PARTS = {"idle": "idle process", "loaded": "loaded", "mapped": "mapped files", "working": "working memory"}
 
 
 def page(profile: Profile, budget: int | None, command: Sequence[str]) -> str:
@@ -74,10 +74,14 @@ def _legend() -> str:
 
 
 def _made_of(profile: Profile) -> str:
-    every = [(stage.name, Parts.of(stage)) for stage in profile.stages]
-    longest = max(sum(getattr(parts, part) for part in _PARTS) for _, parts in every)
-    keys = " ".join(f'<b class="key {part}">{title}</b>' for part, title in zip(_PARTS, _PART_TITLES, strict=True))
-    bars = "".join(f"<dt>{escape(shown(name))}</dt><dd>{_bar(parts, longest)}</dd>" for name, parts in every)
+    every = [
+        (f"{shown(stage.name)}, {moment}", parts)
+        for stage in profile.stages
+        for moment, parts in StageParts.of(stage).moments()
+    ]
+    longest = max(parts.peak for _, parts in every)
+    keys = " ".join(f'<b class="key {part}">{title}</b>' for part, title in _PARTS.items())
+    bars = "".join(f"<dt>{escape(name)}</dt><dd>{_bar(parts, longest)}</dd>" for name, parts in every)
     table = _table("", describe.PART_NOTE, describe.PART_HEAD, describe.part_rows(profile))
     return f"<section><h2>What it is made of</h2><p>{keys}</p><dl class=bars>{bars}</dl></section>{table}"
 
@@ -89,12 +93,12 @@ def _claims(profile: Profile) -> str:
 
 
 def _bar(parts: Parts, longest: int) -> str:
-    shares = [(part, max(getattr(parts, part), 0)) for part in _PARTS]
     pieces = "".join(
-        f'<span class="{part}" style="width:{100 * size / longest:.2f}%" title="{part} {megabytes(size)}"></span>'
-        for part, size in shares
+        f'<span class="{part}" style="width:{100 * size / longest:.2f}%" title="{title} {megabytes(size)}"></span>'
+        for part, title in _PARTS.items()
+        for size in [getattr(parts, part)]
     )
-    return f"{pieces}<i>{megabytes(sum(size for _, size in shares))}</i>"
+    return f"{pieces}<i>{megabytes(parts.peak)}</i>"
 
 
 def _table(title: str, note: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -105,7 +109,7 @@ def _table(title: str, note: str, head: Sequence[str], rows: Iterable[Sequence[s
         before = name
         lines.append(f"<tr><th scope=row>{first}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")
     heading = f"<h2>{escape(title)}</h2>" if title else ""
-    kind = "two" if head is describe.PHASE_HEAD else "one"
+    kind = "one" if head is describe.CLAIM_HEAD else "two"
     return (
         f"<section>{heading}<p>{escape(note)}</p><div class=scroll><table class={kind}><thead><tr>{top}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div></section>"

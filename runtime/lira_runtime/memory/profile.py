@@ -1,14 +1,13 @@
 """Memory of a bundle by stage: the whole pipeline in one process, then each stage in a process of its own."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import msgspec
 
 from lira_runtime.bundle import Bundle
 from lira_runtime.interface import COMPONENTS, IMAGE_ENCODER, TEXT_ENCODER
 from lira_runtime.manifest import WeightsMode
-from lira_runtime.memory.child import FIRST_RUN, IMPORT, LOAD, START, STEADY_RUN, Order
+from lira_runtime.memory.child import START, Order
 from lira_runtime.memory.watch import Watched, watch_order
 from lira_runtime.progress import Progress
 from lira_runtime.prompt import check_prompt
@@ -34,34 +33,6 @@ class Asked:
     weights: WeightsMode
     keep_loaded: bool = False
     verified: bool = True
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a stage's memory is made of, in bytes; the first four add up to the peak of its runs.
-
-    runtime: the process before it loads, libraries included. packed: weights in memory of the process's own, and what
-    the engine keeps beside them. mapped: pages of files that loading and running brought in, weights above all.
-    activations: what running takes over what loading left. loading: what loading took for a moment over what it left.
-    """
-
-    runtime: int
-    packed: int
-    mapped: int
-    activations: int
-    loading: int
-
-    @classmethod
-    def of(cls, stage: Watched) -> Self:
-        """Tell them from the phases of a stage's process."""
-        idle, load = stage.phase(IMPORT).after, stage.phase(LOAD)
-        runs = (stage.phase(FIRST_RUN), stage.phase(STEADY_RUN))
-        seen = [sample.reading for sample in stage.samples if sample.within(runs[0].begin, runs[1].end)]
-        highest = max([*seen, *(phase.after for phase in runs)], key=lambda reading: reading.resident)
-        packed = load.after.anonymous - idle.anonymous
-        mapped = highest.file_backed - idle.file_backed
-        activations = max(phase.peak for phase in runs) - idle.resident - packed - mapped
-        return cls(idle.resident, packed, mapped, activations, load.peak - load.after.resident)
 
 
 @dataclass(frozen=True)

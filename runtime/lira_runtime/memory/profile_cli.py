@@ -19,7 +19,8 @@ from lira_runtime.files import atomic_write, check_outputs, check_png_name
 from lira_runtime.manifest import WEIGHTS_MODES, WeightsMode
 from lira_runtime.memory import describe
 from lira_runtime.memory.budget import parse_bytes
-from lira_runtime.memory.profile import Asked, Parts, Profile, processes, profile
+from lira_runtime.memory.parts import StageParts
+from lira_runtime.memory.profile import Asked, Profile, processes, profile
 from lira_runtime.memory.remedy import over_budget
 from lira_runtime.memory.watch import Phase
 from lira_runtime.progress import Progress
@@ -51,7 +52,7 @@ class Profiled(events.Result, frozen=True, kw_only=True, tag="result"):
     peak_bytes: int
     budget_bytes: int | None
     processes: dict[str, Process]
-    parts: dict[str, Parts]
+    parts: dict[str, StageParts]
     predicted_bytes: dict[str, int | None]
     machine: dict[str, str]
 
@@ -196,7 +197,7 @@ def _result(measured: Profile, budget: int | None) -> Profiled:
             )
             for watched in measured.watched
         },
-        parts={stage.name: Parts.of(stage) for stage in measured.stages},
+        parts={stage.name: StageParts.of(stage) for stage in measured.stages},
         predicted_bytes={stage.name: measured.predicted(stage.name) for stage in measured.stages},
         machine=describe.machine(),
     )

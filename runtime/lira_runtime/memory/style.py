@@ -6,9 +6,9 @@ ANONYMOUS, FILE_BACKED, BUDGET = "#4a62c4", "#86bcb2", "#c0392b"
 
 STYLE = f"""\
 :root {{ color-scheme: light dark; --ink: {INK}; --soft: {SOFT}; --line: #e1e3e8; --paper: #fff; --band: {BAND};
-  --anonymous: {ANONYMOUS}; --file: {FILE_BACKED}; --runtime: #a3a9b4; --activations: #e2a03f; --budget: {BUDGET}; }}
+  --anonymous: {ANONYMOUS}; --file: {FILE_BACKED}; --idle: #a3a9b4; --working: #e2a03f; --budget: {BUDGET}; }}
 @media (prefers-color-scheme: dark) {{ :root {{ --ink: #e8eaee; --soft: #a3a8b3; --line: #33363d; --paper: #16181c;
-  --band: #1f2228; --anonymous: #7288ea; --file: #4c867d; --runtime: #6d7380; --activations: #c4842a;
+  --band: #1f2228; --anonymous: #7288ea; --file: #4c867d; --idle: #6d7380; --working: #c4842a;
   --budget: #ff8b7b; }} }}
 * {{ box-sizing: border-box; }}
 body {{ margin: 0 auto; max-width: 72rem; padding: 2rem clamp(1rem, 4vw, 3rem) 4rem; color: var(--ink);
@@ -36,8 +36,8 @@ text.phase, text.over {{ paint-order: stroke; stroke: var(--paper); stroke-width
 .key {{ color: var(--ink); font-weight: 600; margin-right: .75rem; white-space: nowrap; }}
 .key::before {{ content: ""; display: inline-block; width: .8em; height: .8em; border-radius: 2px;
   margin-right: .4em; vertical-align: -.05em; background: var(--mine); }}
-.anonymous, .packed {{ --mine: var(--anonymous); }} .file, .mapped {{ --mine: var(--file); }}
-.runtime {{ --mine: var(--runtime); }} .activations {{ --mine: var(--activations); }}
+.anonymous, .loaded {{ --mine: var(--anonymous); }} .file, .mapped {{ --mine: var(--file); }}
+.idle {{ --mine: var(--idle); }} .working {{ --mine: var(--working); }}
 .bars {{ display: grid; grid-template-columns: max-content 1fr; gap: .5rem 1rem; align-items: center;
   margin-bottom: 1.25rem; }}
 .bars dt {{ font-weight: 600; }}

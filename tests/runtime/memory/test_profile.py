@@ -15,9 +15,9 @@ from lira_runtime.errors import BadInput
 from lira_runtime.manifest import WeightsMode
 from lira_runtime.memory import profile as memory_profile
 from lira_runtime.memory.child import Order
-from lira_runtime.memory.profile import Asked, Parts, Profile, measure, processes, profile
-from lira_runtime.memory.reading import Reading
-from lira_runtime.memory.watch import Phase, Sample, Watched, watch
+from lira_runtime.memory.parts import StageParts
+from lira_runtime.memory.profile import Asked, Profile, measure, processes, profile
+from lira_runtime.memory.watch import Watched, watch
 from lira_runtime.progress import Progress
 
 TIME = shutil.which("time")
@@ -98,7 +98,8 @@ def test_activations_grow_with_the_picture(bundle: Bundle, measured: Profile) ->
     """The decoder's result alone is 3 x 1024 x 1024 float32, and it was made from another tensor of that size."""
     small, large = measured.stages[-1], measure(bundle, asked(SIDE), "decoder")
     picture = 3 * SIDE * SIDE * 4
-    assert 2 * picture <= Parts.of(large).activations - Parts.of(small).activations < 8 * picture
+    more = StageParts.of(large).running.working - StageParts.of(small).running.working
+    assert 2 * picture <= more < 8 * picture
 
 
 def test_what_is_kept_loaded_is_still_there_at_the_end(bundle: Bundle, large_pipeline: Watched) -> None:
@@ -141,25 +142,3 @@ def test_an_image_encoder_is_a_stage_that_the_pipeline_of_a_prompt_does_not_run(
     write_toy_bundle(tmp_path / "bundle", with_encoder=True)
     every = processes(Bundle.open(tmp_path / "bundle"))
     assert every == ("pipeline", "text_encoder", "image_encoder", "denoiser", "decoder")
-
-
-def reading(resident: int, anonymous: int) -> Reading:
-    return Reading(resident * MB, anonymous * MB, (resident - anonymous) * MB, 0)
-
-
-def test_parts_add_up_to_the_peak_of_the_runs() -> None:
-    """Idle 50 (20 anonymous); loaded 150 (90), 160 on the way; runs to 240, seen at 235 with 75 of files."""
-    phases = (
-        Phase("import", 0, 1, reading(50, 20), 50 * MB, "kernel"),
-        Phase("load", 1, 2, reading(150, 90), 160 * MB, "kernel"),
-        Phase("first run", 2, 3, reading(200, 140), 230 * MB, "kernel"),
-        Phase("steady run", 3, 4, reading(200, 140), 240 * MB, "kernel"),
-    )
-    samples = (
-        Sample(1.5, 1.5, reading(155, 30)),
-        Sample(2.5, 2.5, reading(220, 150)),
-        Sample(3.5, 3.5, reading(235, 160)),
-    )
-    parts = Parts.of(Watched("denoiser", phases, samples, 240 * MB, None))
-    assert parts == Parts(runtime=50 * MB, packed=70 * MB, mapped=45 * MB, activations=75 * MB, loading=10 * MB)
-    assert parts.runtime + parts.packed + parts.mapped + parts.activations == 240 * MB

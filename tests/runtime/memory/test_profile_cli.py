@@ -123,7 +123,8 @@ def test_the_table_names_each_process_once_and_every_phase(
     assert "whole pipeline  start             90.0       60.0         30.0   90.0     1.00" in lines
     assert "                denoiser          90.0       60.0         30.0  320.0     1.00" in lines
     assert "denoiser        import            50.0       20.0         30.0   50.0     1.00" in lines
-    assert "decoder                 45.0      123.0     50.0             5.0     0.0         40.0      0.0" in lines
+    assert "decoder       loading          55.0          -          -          50.0     5.0     0.0      0.0" in lines
+    assert "              running          95.0       45.0      123.0          50.0     5.0     0.0     40.0" in lines
     assert "Fits the budget of 400 MB with 80 MB to spare." in lines
 
 

@@ -70,11 +70,12 @@ def test_a_partial_bundle_has_stages_and_no_pipeline(made_up: MadeUp) -> None:
 
 
 def test_rows_give_predicted_and_measured_over_the_idle_process(made_up: MadeUp) -> None:
-    rows = {row[0]: row[1:] for row in describe.part_rows(made_up())}
-    assert rows["denoiser"] == ("240.0", "-", "50.0", "150.0", "0.0", "90.0", "0.0")
-    assert rows["decoder"] == ("45.0", "123.0", "50.0", "5.0", "0.0", "40.0", "0.0")
-    mapped = {row[0]: row[1:] for row in describe.part_rows(made_up(weights="mapped"))}
-    assert mapped["decoder"][1] == "-", "the prediction is of packed weights"
+    rows = {row[:2]: row[2:] for row in describe.part_rows(made_up())}
+    assert rows["denoiser", "loading"] == ("200.0", "-", "-", "50.0", "150.0", "0.0", "0.0")
+    assert rows["denoiser", "running"] == ("290.0", "240.0", "-", "50.0", "150.0", "0.0", "90.0")
+    assert rows["decoder", "running"] == ("95.0", "45.0", "123.0", "50.0", "5.0", "0.0", "40.0")
+    mapped = {row[:2]: row[2:] for row in describe.part_rows(made_up(weights="mapped"))}
+    assert mapped["decoder", "running"][2] == "-", "the prediction is of packed weights"
     assert ("denoiser", "load", "200.0", "170.0", "30.0", "200.0", "1.00") in describe.phase_rows(made_up())
 
 
