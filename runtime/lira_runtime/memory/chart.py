@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 
 from lira_runtime.memory.budget import megabytes
-from lira_runtime.memory.child import UNLOAD
+from lira_runtime.memory.describe import labels
 from lira_runtime.memory.profile import PIPELINE, shown
 from lira_runtime.memory.watch import Sample, Watched
 
@@ -25,16 +25,6 @@ class Label:
     centre: float
     middle: float
     row: int
-
-
-def labels(watched: Watched) -> list[str]:
-    """One text for each phase: its name and its peak, or what an unloading leaves."""
-    return [
-        f"unload to {megabytes(phase.after.resident)}"
-        if phase.name == UNLOAD
-        else f"{shown(phase.name)} {megabytes(phase.peak)}"
-        for phase in watched.phases
-    ]
 
 
 def thinned(samples: Sequence[Sample]) -> list[Sample]:

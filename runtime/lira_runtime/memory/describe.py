@@ -8,11 +8,11 @@ from pathlib import Path
 
 from lira_runtime.interface import DENOISER
 from lira_runtime.memory.budget import megabytes
-from lira_runtime.memory.child import IMPORT
+from lira_runtime.memory.child import IMPORT, UNLOAD
 from lira_runtime.memory.claims import HALF_WEIGHTS, PIPELINE_PX, PIPELINES, judged
 from lira_runtime.memory.parts import StageParts
 from lira_runtime.memory.profile import Profile, shown
-from lira_runtime.memory.watch import SAMPLE_SECONDS, Watched
+from lira_runtime.memory.watch import SAMPLE_SECONDS, Phase, Watched
 
 PHASE_HEAD = ("process", "phase", "resident", "anonymous", "file-backed", "peak", "seconds")
 PART_HEAD = ("stage", "at its highest", "peak", "over idle", "predicted", "idle process", "loaded", "mapped", "working")
@@ -21,7 +21,8 @@ CLAIM_NOTE = (
     "MB of 1,000,000 bytes. Claimed: by the first design, before any of it was built, with weights in float16. "
     "Weights are measured as bytes in the file, and predicted as they lie in memory."
 )
-PHASE_NOTE = "MB of 1,000,000 bytes at the end of each phase, and the greatest resident size within it."
+SAMPLED = "~: by samples, which may miss a moment; every other peak is the kernel's mark, exact"
+PHASE_NOTE = f"MB of 1,000,000 bytes at the end of each phase, and the greatest resident size within it. {SAMPLED}."
 PART_NOTE = (
     "MB of 1,000,000 bytes; idle process, loaded, mapped and working add up to the peak. Idle process: what it holds "
     "after its imports, less what it has given back. Loaded: anonymous memory that loading leaves, packed weights and "
@@ -97,12 +98,27 @@ def phase_rows(profile: Profile) -> list[tuple[str, ...]]:
         (
             shown(watched.name),
             shown(phase.name),
-            *(_mb(size) for size in (phase.after.resident, phase.after.anonymous, phase.after.file_backed, phase.peak)),
+            *(_mb(size) for size in (phase.after.resident, phase.after.anonymous, phase.after.file_backed)),
+            _about(phase) + _mb(phase.peak),
             f"{phase.seconds:.2f}",
         )
         for watched in profile.watched
         for phase in watched.phases
     ]
+
+
+def labels(watched: Watched) -> list[str]:
+    """One text for each phase of a timeline: its name and its peak, or what an unloading leaves."""
+    return [
+        f"unload to {megabytes(phase.after.resident)}"
+        if phase.name == UNLOAD
+        else f"{shown(phase.name)} {_about(phase)}{megabytes(phase.peak)}"
+        for phase in watched.phases
+    ]
+
+
+def _about(phase: Phase) -> str:
+    return "~" if phase.source == "sampled" else ""
 
 
 def part_rows(profile: Profile) -> list[tuple[str, ...]]:

@@ -52,8 +52,9 @@ def _figures(profile: Profile, budget: int | None) -> str:
 
 
 def _timeline(pipeline: Watched, top: float, budget: int | None) -> str:
+    note = escape(f"Above each stage its peak; axis in MB. {describe.SAMPLED}.")
     return (
-        f"<section><h2>Whole pipeline over time</h2><p>{_legend()} Above each stage its peak; axis in MB.</p>"
+        f"<section><h2>Whole pipeline over time</h2><p>{_legend()} {note}</p>"
         f"<div class=scroll>{svg(pipeline, top, budget)}</div></section>"
     )
 

@@ -9,7 +9,7 @@ from matplotlib.patheffects import withStroke
 
 from lira_runtime.memory import describe
 from lira_runtime.memory.budget import megabytes
-from lira_runtime.memory.chart import labels, placed, thinned, top_bytes
+from lira_runtime.memory.chart import placed, thinned, top_bytes
 from lira_runtime.memory.profile import Profile, shown
 from lira_runtime.memory.style import ANONYMOUS, BAND, BUDGET, FILE_BACKED, INK, SOFT
 from lira_runtime.memory.watch import Watched
@@ -25,14 +25,15 @@ def write_plot(profile: Profile, budget: int | None, path: Path) -> None:
     """Draw every process of a profile, the pipeline first; budget in bytes."""
     heights = [_FIRST_INCHES] + [_OTHER_INCHES] * (len(profile.watched) - 1)
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
-    figure = Figure(figsize=(_WIDTH_INCHES, sum(heights) + 0.7), dpi=150, layout=layout, facecolor="white")
+    figure = Figure(figsize=(_WIDTH_INCHES, sum(heights) + 0.8), dpi=150, layout=layout, facecolor="white")
     top = top_bytes(profile.watched, budget)
     figure.suptitle(f"Memory of {profile.bundle.path.name}", x=0.012, ha="left", fontsize=13, fontweight="bold")
     every = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for axes, watched in zip(every, profile.watched, strict=True):
         _draw(axes, watched, top, budget)
     figure.legend(*every[0].get_legend_handles_labels(), loc="upper right", ncols=2, fontsize=9, frameon=False)
-    every[-1].set_xlabel(describe.settings_line(profile), fontsize=8, color=SOFT, loc="left")
+    said = f"{describe.settings_line(profile)}\n{describe.SAMPLED}"
+    every[-1].set_xlabel(said, fontsize=8, color=SOFT, loc="left")
     figure.savefig(path, format="png")
 
 
@@ -68,7 +69,7 @@ def _draw(axes: Axes, watched: Watched, top: float, budget: int | None) -> None:
 def _label(axes: Axes, watched: Watched, seconds: float) -> int:
     """Write the phases above the axes; return the number of rows that it took."""
     centres = [(phase.begin + phase.end) / 2 / seconds for phase in watched.phases]
-    every = placed(labels(watched), centres, _CHARACTER_SHARE, 0.0, 1.0)
+    every = placed(describe.labels(watched), centres, _CHARACTER_SHARE, 0.0, 1.0)
     for label in every:
         lift = 4 + _ROW_POINTS * label.row
         if label.row:

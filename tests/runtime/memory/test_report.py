@@ -1,5 +1,6 @@
 """The report and its picture, of a profile whose figures are known."""
 
+import dataclasses
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -77,6 +78,21 @@ def test_rows_give_predicted_and_measured_over_the_idle_process(made_up: MadeUp)
     mapped = {row[:2]: row[2:] for row in describe.part_rows(made_up(weights="mapped"))}
     assert mapped["decoder", "running"][2] == "-", "the prediction is of packed weights"
     assert ("denoiser", "load", "200.0", "170.0", "30.0", "200.0", "1.00") in describe.phase_rows(made_up())
+
+
+def test_a_peak_by_samples_is_marked_in_the_table_and_in_both_timelines(made_up: MadeUp) -> None:
+    profile = made_up()
+    assert profile.pipeline is not None
+    *before, decoder = profile.pipeline.phases
+    sampled = dataclasses.replace(decoder, source="sampled")
+    pipeline = dataclasses.replace(profile.pipeline, phases=(*before, sampled))
+    profile = dataclasses.replace(profile, pipeline=pipeline)
+    marked = [row[:2] for row in describe.phase_rows(profile) if "~" in row[5]]
+    assert marked == [("whole pipeline", "decoder")]
+    assert describe.labels(pipeline)[-2:] == ["denoiser 320 MB", "decoder ~125 MB"]
+    text = page(profile, None, ["lira-profile", "x"])
+    assert ">decoder ~125 MB</text>" in text and "<td>~125.0</td>" in text
+    assert text.count("~: by samples") == 2, "of the table and of the timeline"
 
 
 def test_what_was_claimed_stands_beside_what_was_predicted_and_measured(made_up: MadeUp) -> None:
