@@ -45,6 +45,24 @@ def test_the_first_loading_mode_that_was_measured_to_fit_is_named(
     assert tried == ["pipeline mapped", "pipeline streamed"]
 
 
+@pytest.mark.parametrize(
+    ("change", "peak", "fits"), [("streamed", 290, True), ("streamed", 291, False), ("mapped", 300, True)]
+)
+def test_streamed_weights_fit_only_with_what_they_vary_by_to_spare(
+    made_up: MadeUp, monkeypatch: pytest.MonkeyPatch, change: str, peak: int, fits: bool
+) -> None:
+    sentence, _ = said(monkeypatch, made_up(), 300, {change: peak})
+    assert (f"the cheapest change that would fit is --weights {change}, measured at {peak} MB" in sentence) == fits
+
+
+def test_a_smaller_size_with_streamed_weights_needs_as_much_to_spare(
+    made_up: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = made_up(resolutions=(1024, 512, 256), weights="streamed")
+    sentence, _ = said(monkeypatch, profile, 300, {"512": 295, "256": 280})
+    assert sentence.endswith("is --resolution 256, measured at 280 MB.")
+
+
 def test_everything_that_is_over_the_budget_is_measured_again(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
     _, tried = said(monkeypatch, made_up(), 280, {"mapped": 270})
     assert tried == ["pipeline mapped", "denoiser mapped"]
