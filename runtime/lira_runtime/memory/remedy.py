@@ -36,7 +36,7 @@ def over_budget(profile: Profile, budget: int, progress: Progress) -> str:
     for change, peak in _changes(profile, budget, progress):
         if peak <= budget:
             return f"{found}; the cheapest change that would fit is {change}."
-    return f"{found}; no loading mode, recipe or smaller resolution of this bundle alone would fit."
+    return f"{found}; no single change that can be judged here would fit; lira-export --budget weighs combinations."
 
 
 def _changes(profile: Profile, budget: int, progress: Progress) -> Iterator[tuple[str, int]]:
@@ -45,8 +45,12 @@ def _changes(profile: Profile, budget: int, progress: Progress) -> Iterator[tupl
     if asked.keep_loaded:
         changed = _with(asked, keep_loaded=False)
         yield from _measured(profile, budget, "to drop --keep-loaded", changed, progress)
-    for mode in WEIGHTS_MODES[WEIGHTS_MODES.index(asked.weights) + 1 :]:
+    modes = WEIGHTS_MODES[WEIGHTS_MODES.index(asked.weights) + 1 :]
+    for mode in modes:
         yield from _measured(profile, budget, f"--weights {mode}", _with(asked, weights=mode), progress)
+    for mode in modes if asked.keep_loaded else ():
+        changed = _with(asked, weights=mode, keep_loaded=False)
+        yield from _measured(profile, budget, f"--weights {mode} without --keep-loaded", changed, progress)
     for recipe in _SMALLER_RECIPES[profile.bundle.manifest.target]:
         yield from _recipe(profile, budget, recipe)
     for resolution in (side for side in smaller if side < asked.resolution):

@@ -25,9 +25,9 @@ def said(
     def measure(bundle: object, asked: Asked, name: str) -> Any:
         changed = [str(value) for key, value in vars(asked).items() if value != getattr(profile.asked, key)]
         tried.append(f"{name} {' '.join(changed)}")
-        if measured is None or changed[0] not in measured:
+        if measured is None or " ".join(changed) not in measured:
             raise BadInput("not on this machine")
-        return SimpleNamespace(peak=measured[changed[0]] * MB)
+        return SimpleNamespace(peak=measured[" ".join(changed)] * MB)
 
     monkeypatch.setattr(remedy, "measure", measure)
     with Progress(0, "what would fit") as progress:
@@ -127,9 +127,22 @@ def test_dropping_what_is_kept_loaded_comes_first(made_up: MadeUp, monkeypatch: 
     assert sentence.endswith("is to drop --keep-loaded, measured at 290 MB.")
 
 
-def test_where_nothing_fits_it_says_so(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loading_mode_is_tried_with_what_is_kept_loaded_and_without(
+    made_up: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = {"False": 310, "mapped": 318, "streamed": 305, "mapped False": 308, "streamed False": 200}
+    sentence, tried = said(monkeypatch, made_up(keep_loaded=True), 300, measured)
+    assert sentence.endswith("is --weights streamed without --keep-loaded, measured at 200 MB.")
+    assert tried == [f"pipeline {change}" for change in measured]
+
+
+def test_where_nothing_fits_it_says_so_and_who_weighs_combinations(
+    made_up: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sentence, _ = said(monkeypatch, made_up(), 300, {"mapped": 318, "streamed": 310})
-    assert sentence.endswith("; no loading mode, recipe or smaller resolution of this bundle alone would fit.")
+    assert sentence.endswith(
+        "; no single change that can be judged here would fit; lira-export --budget weighs combinations."
+    )
 
 
 def test_what_comes_before_the_stages_may_be_the_peak(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
