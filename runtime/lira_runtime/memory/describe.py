@@ -19,7 +19,8 @@ PART_HEAD = ("stage", "at its highest", "peak", "over idle", "predicted", "idle 
 CLAIM_HEAD = ("of this bundle", "claimed", "predicted", "measured", "the claim is")
 CLAIM_NOTE = (
     "MB of 1,000,000 bytes. Claimed: by the first design, before any of it was built, with weights in float16. "
-    "Weights are measured as bytes in the file, and predicted as they lie in memory."
+    "Weights are measured as bytes in the file, and predicted as they lie in memory. A pipeline's prediction is in "
+    "two: its idle process, measured, + the greatest stage, predicted; what stays of the stages before is not in it."
 )
 SAMPLED = "~: by samples, which may miss a moment; every other peak is the kernel's mark, exact"
 PHASE_NOTE = f"MB of 1,000,000 bytes at the end of each phase, and the greatest resident size within it. {SAMPLED}."
@@ -147,20 +148,20 @@ def claim_rows(profile: Profile) -> list[tuple[str, ...]]:
     if manifest.preset in HALF_WEIGHTS and profile.bundle.holds(DENOISER):
         part = profile.bundle.component(DENOISER)
         memory = profile.bundle.graph(DENOISER, profile.asked.resolution).memory
-        predicted = None if memory is None else memory.weights_bytes
+        predicted = "-" if memory is None or memory.weights_bytes is None else _mb(memory.weights_bytes)
         claimed, measured = HALF_WEIGHTS[manifest.preset], sum(file.bytes for file in part.files)
         right = judged(claimed, measured) if part.recipe == "fp16" else f"of fp16, this is {part.recipe}"
         rows.append(_claim_row("denoiser's weights", claimed, predicted, measured, right))
     pipeline = PIPELINES.get((manifest.preset, manifest.latent.name))
     if pipeline is not None and profile.pipeline is not None and profile.asked.resolution == PIPELINE_PX:
-        peak = profile.pipeline.peak
-        row = (f"pipeline, {PIPELINE_PX} px", pipeline, profile.predicted_pipeline, peak, judged(pipeline, peak))
-        rows.append(_claim_row(*row))
+        peak, sums = profile.pipeline.peak, profile.idle_and_predicted
+        predicted = "-" if sums is None else f"{_mb(sums[0])} idle + {_mb(sums[1])}"
+        rows.append(_claim_row(f"pipeline, {PIPELINE_PX} px", pipeline, predicted, peak, judged(pipeline, peak)))
     return rows
 
 
-def _claim_row(what: str, claimed: int, predicted: int | None, measured: int, said: str) -> tuple[str, ...]:
-    return what, _mb(claimed), "-" if predicted is None else _mb(predicted), _mb(measured), said
+def _claim_row(what: str, claimed: int, predicted: str, measured: int, said: str) -> tuple[str, ...]:
+    return what, _mb(claimed), predicted, _mb(measured), said
 
 
 def machine() -> dict[str, str]:

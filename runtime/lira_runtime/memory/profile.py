@@ -62,12 +62,16 @@ class Profile:
         return found
 
     @property
-    def predicted_pipeline(self) -> int | None:
-        """Peak of the whole pipeline in bytes: its process at the start, and the most predicted of a stage."""
+    def idle_and_predicted(self) -> tuple[int, int] | None:
+        """The pipeline's process before its first stage, measured, and the most predicted of a stage, in bytes.
+
+        Their sum is near the peak of stages in turn and no prediction of it: a manifest says neither what an idle
+        process takes, nor what it takes for a moment at the start, nor what stays of the stages before.
+        """
         stages = [self.predicted(stage.name) for stage in self.stages]
         if self.pipeline is None or None in stages or self.asked.keep_loaded:
             return None
-        return self.pipeline.phase(START).after.resident + max(size for size in stages if size is not None)
+        return self.pipeline.phase(START).after.resident, max(size for size in stages if size is not None)
 
     def predicted(self, stage: str) -> int | None:
         """Peak over an idle process in bytes, as the manifest predicts it; None where it does not.

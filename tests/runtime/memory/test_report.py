@@ -100,8 +100,9 @@ def test_what_was_claimed_stands_beside_what_was_predicted_and_measured(made_up:
     predicted = {"text_encoder": 80, "denoiser": 245, "decoder": 50}
     weights, pipeline = describe.claim_rows(made_up(preset="small", predicted=predicted))
     assert weights == ("denoiser's weights", "280.0", "150.0", "150.0", "of fp16, this is int8")
-    assert pipeline == ("pipeline, 1024 px", "970.0", f"{START + 245:.1f}", "320.0", "wrong: it takes 67% less")
-    assert made_up(keep_loaded=True, predicted=predicted).predicted_pipeline is None, "it is of stages in turn"
+    assert pipeline == ("pipeline, 1024 px", "970.0", f"{START:.1f} idle + 245.0", "320.0", "wrong: it takes 67% less")
+    assert "its idle process, measured, + the greatest stage, predicted" in describe.CLAIM_NOTE
+    assert made_up(keep_loaded=True, predicted=predicted).idle_and_predicted is None, "it is of stages in turn"
     half = describe.claim_rows(made_up(preset="small", recipe="fp16"))
     assert half[0][4] == "wrong: it takes 46% less" and half[1][2] == "-"
     assert "Claimed, predicted, measured" in page(made_up(preset="small"), None, ["lira-profile", "x"])
