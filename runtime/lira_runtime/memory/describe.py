@@ -26,10 +26,11 @@ SAMPLED = "~: by samples, which may miss a moment; every other peak is the kerne
 PHASE_NOTE = f"MB of 1,000,000 bytes at the end of each phase, and the greatest resident size within it. {SAMPLED}."
 PART_NOTE = (
     "MB of 1,000,000 bytes; idle process, loaded, mapped and working add up to the peak. Idle process: what it holds "
-    "after its imports, less what it has given back. Loaded: anonymous memory that loading leaves, packed weights and "
-    "the engine's records. Mapped: further pages of files, mapped weights and the engine's code, which comes in with "
-    "the first graph, 7 to 11 MB. Working: what loading or running takes for a while, activations above all. Over idle "
-    "and predicted are of the stage's peak, the higher of the two."
+    "after its imports, less what it has given back; pages of files count here up to as many as it had. Loaded: "
+    "anonymous memory that loading leaves, packed weights and the engine's records. Mapped: further pages of files, "
+    "mapped weights and the engine's code, which comes in with the first graph, 7 to 11 MB. Working: what loading or "
+    "running takes for a while, activations above all. Over idle and predicted are of the stage's peak, the higher of "
+    "the two."
 )
 KILLS = (
     (
