@@ -35,6 +35,31 @@ def test_psnr_and_distance_of_a_known_error_are_the_formulas() -> None:
     assert quality.ms_ssim == pytest.approx(((2 * a * b + 1e-4) / (a * a + b * b + 1e-4)) ** 0.1333, abs=1e-4)
 
 
+class Softer(torch.nn.Module):
+    """A decoder that leaves half of the picture's contrast, or more than all of it."""
+
+    def __init__(self, image: torch.Tensor, contrast: float) -> None:
+        super().__init__()
+        self.image = 0.5 + contrast * (image - 0.5)
+
+    def forward(self, latent: torch.Tensor) -> torch.Tensor:
+        return self.image + 0 * latent.mean()
+
+
+@pytest.mark.parametrize("contrast", [0.5, 1.5])
+def test_sharpness_is_the_energy_of_fine_detail_over_the_originals(contrast: float) -> None:
+    columns = torch.tensor([101 / 255, 153 / 255]).repeat(SIDE // 2)
+    image = columns.expand(2, 3, SIDE, SIDE)
+    check = [EncodedPictures(image, torch.zeros(2, 4, 24, 24))]
+    assert measure(Softer(image, contrast), PyramidDistance(), check).sharpness == pytest.approx(contrast**2, rel=1e-4)
+
+
+def test_the_sharpness_of_a_flat_original_is_finite() -> None:
+    image = torch.full((1, 3, SIDE, SIDE), 0.4)
+    check = [EncodedPictures(image, torch.zeros(1, 4, 24, 24))]
+    assert math.isfinite(measure(Off(image), PyramidDistance(), check).sharpness)
+
+
 def test_the_examples_show_each_original_above_what_is_decoded(tmp_path: Path) -> None:
     image = torch.zeros(8, 3, 32, 32)
     image[3] = 1 - 51 / 255

@@ -164,6 +164,6 @@ class NanoTest {
 
     private companion object {
         /** Digest of the demo's weights. */
-        const val WEIGHTS = "bef348d3e205d4decdbd5af306636320165e9021c59f2802677b8e0e2ca6bb4a"
+        const val WEIGHTS = "4b0b3aa9b78686b83b63773a30b7b504d3b399926f441d108c75181ffbe79b37"
     }
 }
