@@ -154,6 +154,7 @@ def _lines(measured: Profile, budget: int | None, html: Path | None, png: Path |
         "",
         *_claims(describe.claim_rows(measured)),
         describe.PHASE_NOTE,
+        f"Parts: {describe.PART_NOTE}",
         *describe.remarks(measured),
         *(f"{system}: {said}" for system, said in describe.KILLS),
         *([] if budget is None else [describe.verdict(measured, budget)]),

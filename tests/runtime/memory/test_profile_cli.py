@@ -16,8 +16,8 @@ from toy_bundle import write_toy_bundle
 from lira_runtime import manifest as m
 from lira_runtime.bundle import Bundle
 from lira_runtime.files import sha256_of
+from lira_runtime.memory import describe, profile_cli
 from lira_runtime.memory import profile as memory_profile
-from lira_runtime.memory import profile_cli
 from lira_runtime.memory.profile import PIPELINE, Profile, processes
 from lira_runtime.memory.profile_cli import main
 
@@ -125,6 +125,7 @@ def test_the_table_names_each_process_once_and_every_phase(
     assert "denoiser        import            50.0       20.0         30.0   50.0     1.00" in lines
     assert "decoder       loading          55.0          -          -          50.0     5.0     0.0      0.0" in lines
     assert "              running          95.0       45.0      123.0          50.0     5.0     0.0     40.0" in lines
+    assert describe.PHASE_NOTE in lines and f"Parts: {describe.PART_NOTE}" in lines
     assert "Fits the budget of 400 MB with 80 MB to spare." in lines
 
 
