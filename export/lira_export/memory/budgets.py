@@ -68,11 +68,13 @@ def read_budgets(path: Path) -> dict[str, int]:
 
 def _placed(path: Path, above: tuple[str, ...], table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """Every value with its place. Raises BadInput for one that no bundle can have, so that nothing would measure it."""
+    level = LEVELS[len(above)]
     for key, value in table.items():
         place = (*above, key)
-        inner = len(above) < len(LEVELS) - 1
-        known = {1: key in get_args(TargetName), 3: key.isdecimal() and key == str(int(key))}.get(len(above), True)
-        if inner != isinstance(value, dict) or not known or "." in key:
+        known = key in get_args(TargetName) if level == "target" else "." not in key
+        if level == LEVELS[-1]:
+            known = key.isdecimal() and key == str(int(key))
+        if not known or isinstance(value, dict) != (level != LEVELS[-1]):
             raise BadInput(f"{path}: {'.'.join(place)} is not {', '.join(LEVELS)}.")
         if isinstance(value, dict):
             yield from _placed(path, place, value)
